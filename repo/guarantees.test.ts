@@ -1,0 +1,42 @@
+/** GUARANTEES.md promises nothing without a test, and names no test that is not there. */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+interface Guarantee {
+  readonly name: string;
+  readonly proofs: readonly { readonly file: string; readonly title: string }[];
+}
+
+/** The sections of the page, with their lines of the form - `file › title`. */
+function guarantees(): Guarantee[] {
+  const page = readFileSync(join(root, "GUARANTEES.md"), "utf8");
+  const [, ...sections] = page.split(/^## /m);
+  return sections.map((section) => ({
+    name: section.slice(0, section.indexOf("\n")),
+    proofs: [...section.matchAll(/^- `(.+?) › (.+)`$/gm)].map(([, file = "", title = ""]) => ({
+      file,
+      title,
+    })),
+  }));
+}
+
+test("every guarantee of this version is on the page", () => {
+  expect(guarantees().map(({ name }) => name.split(" ")[0])).toEqual(
+    ["G1", "G2", "G3", "G4", "G6", "G7", "G9", "G10"], // G5 and G8 are of later primitives
+  );
+});
+
+test.each(guarantees())("$name names tests that exist", ({ proofs }) => {
+  expect(proofs.length).toBeGreaterThan(0);
+  const missing = proofs.filter(({ file, title }) => !declaresTest(join(root, file), title));
+  expect(missing).toEqual([]);
+});
+
+function declaresTest(path: string, title: string): boolean {
+  if (!existsSync(path)) return false;
+  const text = readFileSync(path, "utf8");
+  return ['"', "'", "`"].some((quote) => text.includes(`${quote}${title}${quote}`));
+}

@@ -1,0 +1,181 @@
+/** Who may import whom, what the core may not do, and the one door to time and chance. */
+import path from "node:path/posix";
+import { SRC, isSource, source } from "./rule.ts";
+import type { Rule } from "./rule.ts";
+import { importsOf, isReference, memberOf, nameOf, placesOf } from "./syntax.ts";
+
+/** What each folder may import: folders and files below `src/`, and modules from outside. */
+interface Layer {
+  readonly folder: string;
+  readonly inside: readonly string[];
+  readonly outside: readonly RegExp[];
+}
+
+/** The first that fits is taken. */
+const LAYERS: readonly Layer[] = [
+  { folder: "core/", inside: ["core/"], outside: [] },
+  {
+    folder: "storage/sqlite/",
+    inside: ["core/", "storage/storage.ts", "storage/sqlite/"],
+    outside: [/^node:sqlite$/v],
+  },
+  {
+    folder: "storage/memory/",
+    inside: ["core/", "storage/storage.ts", "storage/memory/"],
+    outside: [],
+  },
+  { folder: "storage/", inside: ["core/"], outside: [] },
+  {
+    // The engine itself keeps `persist: false` batches in the memory storage.
+    folder: "runtime/",
+    inside: ["core/", "runtime/", "storage/storage.ts", "storage/memory/"],
+    outside: [/^node:/v, /^devalue$/v],
+  },
+  { folder: "testing/", inside: [""], outside: [/^node:/v] },
+  { folder: "", inside: [""], outside: [] },
+];
+
+const imports: Rule = {
+  name: "imports point downward",
+  applies: isSource,
+  check: (file) => {
+    const here = file.path.slice(SRC.length);
+    const layer = LAYERS.find(({ folder }) => here.startsWith(folder));
+    return importsOf(file).flatMap(({ from, line }) => {
+      if (!from.startsWith(".")) {
+        return layer?.outside.some((one) => one.test(from)) ? [] : [`line ${line}: ${from}`];
+      }
+      const target = path.join(path.dirname(here), from);
+      const allowed = layer?.inside.some((one) => target.startsWith(one)) ?? false;
+      return allowed && !target.startsWith("..") ? [] : [`line ${line}: ${from}`];
+    });
+  },
+  bad: [
+    source("core/a.ts", 'import { join } from "node:path";'),
+    source("core/a.ts", 'import { stringify } from "devalue";'),
+    source("core/a.ts", 'import type { Storage } from "../storage/storage.ts";'),
+    source("core/a.ts", 'const later = import("node:fs");'),
+    source("core/a.ts", 'export * from "../runtime/clock.ts";'),
+    source("storage/storage.ts", 'import { clock } from "../runtime/clock.ts";'),
+    source("storage/memory/a.ts", 'import { DatabaseSync } from "node:sqlite";'),
+    source("storage/sqlite/a.ts", 'import { heap } from "../memory/heap.ts";'),
+    source("runtime/a.ts", 'import { sqlite } from "../storage/sqlite/index.ts";'),
+    source("runtime/a.ts", 'import { manualClock } from "../testing/manual-clock.ts";'),
+    source("runtime/a.ts", 'import chalk from "chalk";'),
+    source("testing/a.ts", 'import { main } from "../../../../sim/main.ts";'),
+  ],
+  good: [
+    source("storage/sqlite/a.ts", 'import { DatabaseSync } from "node:sqlite";'),
+    source("runtime/a.ts", 'import { memory } from "../storage/memory/index.ts";'),
+    source("core/a.ts", 'import { b } from "./b.ts";'),
+  ],
+};
+
+const synchronousCore: Rule = {
+  name: "nothing in core is asynchronous",
+  applies: (file) => isSource(file) && file.startsWith(`${SRC}core/`),
+  check: (file) =>
+    placesOf(file).flatMap(({ node, line }) => {
+      if (node["async"] === true) return [`line ${line}: async`];
+      if (node.type === "AwaitExpression") return [`line ${line}: await`];
+      return nameOf(node) === "Promise" ? [`line ${line}: Promise`] : [];
+    }),
+  bad: [
+    source("core/a.ts", "async function f() {}"),
+    source("core/b.ts", "const a = { async f() {} };"),
+    source("core/c.ts", "await f();"),
+    source("core/d.ts", "type A = Promise<void>;"),
+  ],
+};
+
+/** Time, timers and chance come through here, so a test or the simulator can replace them. */
+const DOOR = `${SRC}runtime/clock.ts`;
+
+const DOOR_MEMBERS = new Set([
+  "Date.now",
+  "performance.now",
+  "performance.timeOrigin",
+  "process.hrtime",
+  "process.nextTick",
+  "process.uptime",
+  "Math.random",
+  "crypto.randomUUID",
+  "crypto.randomBytes",
+  "crypto.randomInt",
+  "crypto.getRandomValues",
+]);
+
+const DOOR_NAMES = new Set([
+  "setTimeout",
+  "setInterval",
+  "setImmediate",
+  "queueMicrotask",
+  "performance",
+]);
+
+const DOOR_MODULES = /^node:(?:timers|timers\/promises|perf_hooks)$/v;
+
+const oneDoor: Rule = {
+  name: "time, timers and chance come through runtime/clock.ts",
+  applies: (file) => isSource(file) && file !== DOOR,
+  check: (file) => {
+    const calls = placesOf(file).flatMap((place) => {
+      const { node, line } = place;
+      const member = memberOf(node);
+      if (member !== undefined && DOOR_MEMBERS.has(member)) return [`line ${line}: ${member}`];
+      const property = /^globalThis\.(?<name>\w+)$/v.exec(member ?? "")?.groups?.["name"] ?? "";
+      if (DOOR_NAMES.has(property)) return [`line ${line}: ${member}`];
+      if (node.type === "NewExpression" && nameOf(node["callee"]) === "Date") {
+        return (node["arguments"] as unknown[]).length === 0 ? [`line ${line}: new Date()`] : [];
+      }
+      const name = nameOf(node) ?? "";
+      return DOOR_NAMES.has(name) && isReference(place) ? [`line ${line}: ${name}`] : [];
+    });
+    const modules = importsOf(file).flatMap(({ from, names, line }) =>
+      DOOR_MODULES.test(from) ||
+      (from === "node:crypto" && names.some((name) => /^(?:random|\*$|webcrypto)/v.test(name)))
+        ? [`line ${line}: ${from}`]
+        : [],
+    );
+    return [...calls, ...modules];
+  },
+  bad: [
+    source("runtime/a.ts", "const at = Date.now();"),
+    source("runtime/a.ts", "const at = new Date();"),
+    source("runtime/a.ts", "const at = performance.now();"),
+    source("runtime/a.ts", "const at = process.hrtime.bigint();"),
+    source("runtime/a.ts", "const roll = Math.random();"),
+    source("runtime/a.ts", "const id = crypto.randomUUID();"),
+    source("runtime/a.ts", 'import { randomUUID } from "node:crypto";'),
+    source("runtime/a.ts", 'import { setTimeout as sleep } from "node:timers/promises";'),
+    source("runtime/a.ts", "setTimeout(f, 10);"),
+    source("runtime/a.ts", "globalThis.setInterval(f, 10);"),
+    source("runtime/a.ts", "const later = setImmediate;"),
+    source("runtime/a.ts", "queueMicrotask(f);"),
+    source("runtime/a.ts", "process.nextTick(f);"),
+  ],
+  good: [
+    source("runtime/a.ts", "const at = new Date(row.at);"),
+    source("runtime/a.ts", "const timer = clock.setTimeout(f, 10);"),
+    source("runtime/a.ts", 'import { createHash } from "node:crypto";'),
+  ],
+};
+
+const environment: Rule = {
+  name: "the sources read no environment variable and print nothing",
+  applies: isSource,
+  check: (file) =>
+    placesOf(file).flatMap(({ node, line }) => {
+      const member = memberOf(node) ?? "";
+      return member === "process.env" ||
+        (member.startsWith("console.") && !/logger/v.test(file.path))
+        ? [`line ${line}: ${member}`]
+        : [];
+    }),
+  bad: [
+    source("runtime/a.ts", "const path = process.env.BATCHWORK_PATH;"),
+    source("runtime/a.ts", 'console.log("here");'),
+  ],
+};
+
+export const LAYER: readonly Rule[] = [imports, synchronousCore, oneDoor, environment];

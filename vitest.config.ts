@@ -1,0 +1,25 @@
+import { defaultClientConditions, defaultServerConditions } from "vite";
+import { defineConfig } from "vitest/config";
+
+/** Resolves `batchwork` to its sources, unbuilt, here and in every child process. */
+const SOURCE = "batchwork-source";
+
+export default defineConfig({
+  resolve: { conditions: [SOURCE, ...defaultClientConditions] },
+  ssr: { resolve: { conditions: [SOURCE, ...defaultServerConditions] } },
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "{sim,chaos,examples,bench,repo}/**/*.test.ts"],
+    // Real SQLite files, signals and child processes want a process of their own per file.
+    pool: "forks",
+    maxWorkers: 2,
+    execArgv: [`--conditions=${SOURCE}`],
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    coverage: {
+      provider: "v8",
+      include: ["packages/batchwork/src/core/**"],
+      reporter: ["text-summary", "html"],
+      thresholds: { branches: 100, functions: 100, lines: 100, statements: 100 },
+    },
+  },
+});
