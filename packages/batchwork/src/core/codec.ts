@@ -1,0 +1,102 @@
+/**
+ * Items as text. The law: `decode(encode(x))` deeply equals `x` (same prototypes; `-0`, `NaN` and
+ * `undefined` kept), or `encode` throws `ITEM_INVALID` with the path of what cannot be kept.
+ *
+ * What JSON can say is stored as JSON. What it cannot (dates, bigints, maps, `undefined`, …) is
+ * wrapped as `{"\u0000rich": …}`, still JSON, so a chunk of items is one array that parses at once.
+ */
+import { BatchworkError } from "./errors.ts";
+import { classify } from "./inspect.ts";
+import { isRun, type Run } from "./members.ts";
+import { isPlain } from "./plain.ts";
+
+/** Rich values go through a library; core imports nothing, so the format is injected. */
+export interface RichFormat {
+  /** One JSON text without raw newlines. */
+  stringify(value: unknown): string;
+  /** The value again, from what `JSON.parse` makes of that text. */
+  revive(json: unknown): unknown;
+}
+
+/** Turns items into text and back. */
+export interface Codec {
+  /**
+   * The text of one item. Throws `ITEM_INVALID` with the path in `field`, or `ITEM_TOO_LARGE` for an
+   * item with more values than its bytes could hold; the bytes themselves are not counted here.
+   */
+  encode(item: unknown): string;
+  /** All items of these pieces, in order. A piece is one item text or more, joined. */
+  decode(pieces: readonly string[]): unknown[];
+}
+
+/** Item texts of one chunk are joined by this. JSON text never holds a raw newline. */
+export const SEPARATOR = ",\n";
+
+/** The only key of the object that wraps a rich item. No JSON text begins with it by chance. */
+const RICH_KEY = "\u0000rich";
+
+/** How that object begins as text; JSON writes the `\u0000` as an escape. */
+const RICH_PREFIX = `{${JSON.stringify(RICH_KEY)}:`;
+
+/** What the text of every rich item holds. It begins with a rare character, so it is found fast. */
+const RICH_MARK = JSON.stringify(RICH_KEY).slice(1, -1);
+
+/** A codec that leaves what JSON cannot say to `rich`. */
+export function createCodec(rich: RichFormat): Codec {
+  return {
+    encode: (item) => {
+      try {
+        if (isPlain(item)) {
+          const text = JSON.stringify(item);
+          if (!text.startsWith(RICH_PREFIX) || !isWrapped(item)) return text;
+        }
+        if (classify(item, isWrapped(item)) === "plain") return JSON.stringify(item);
+        return `${RICH_PREFIX}${rich.stringify(item)}}`;
+      } catch (cause) {
+        if (cause instanceof BatchworkError) throw cause;
+        // A Proxy may show one thing to the walk and another to JSON.
+        const message = "The item at $ cannot be encoded: pass plain data without a Proxy.";
+        throw new BatchworkError("ITEM_INVALID", message, { field: "$", value: item, cause });
+      }
+    },
+    decode: (pieces) => {
+      try {
+        const text = pieces.length === 1 ? (pieces[0] as string) : pieces.join(SEPARATOR);
+        const items = JSON.parse(`[${text}]`) as unknown[];
+        if (!text.includes(RICH_MARK)) return items;
+        return items.map((item) => (isWrapped(item) ? rich.revive(item[RICH_KEY]) : item));
+      } catch (cause) {
+        const message = "Stored items cannot be read back: their text was damaged.";
+        throw new BatchworkError("STORAGE_FAILED", message, { cause });
+      }
+    },
+  };
+}
+
+/** True for an object that is, or looks like, a wrapped rich item. */
+function isWrapped(item: unknown): item is { readonly [RICH_KEY]: unknown } {
+  if (typeof item !== "object" || item === null || !Object.hasOwn(item, RICH_KEY)) return false;
+  return Object.keys(item).length === 1;
+}
+
+/** The text of a chunk, from the texts of its items. */
+export function joinItems(texts: readonly string[]): string {
+  return texts.join(SEPARATOR);
+}
+
+/** The texts of a chunk's items. */
+export function splitItems(text: string): string[] {
+  return text.split(SEPARATOR);
+}
+
+/** The items of `text` (which holds `total` items) that a member names, as text again. */
+export function pickText(text: string, items: Run | readonly number[], total: number): string {
+  const count = isRun(items) ? items.count : items.length;
+  // A member names each item at most once, so as many as there are means all of them.
+  if (count === total) return text;
+  const texts = splitItems(text);
+  const picked = isRun(items)
+    ? texts.slice(items.from, items.from + items.count)
+    : items.map((index) => texts[index] as string);
+  return joinItems(picked);
+}

@@ -1,0 +1,215 @@
+/**
+ * The thorough half of the codec's check: which way of writing a value keeps it, or, when none does,
+ * where and why. Runs only for what `plain.ts` does not wave through.
+ */
+import { BatchworkError, type ErrorCode } from "./errors.ts";
+import { builtInOf, hasExtras } from "./built-ins.ts";
+import { DEPTH_MAX, ITEM_BYTES_MAX, ITEM_VALUES_MAX } from "./limits.ts";
+
+/** `plain`: JSON keeps it. `rich`: only the rich format does. */
+export type Classified = "plain" | "rich";
+
+/**
+ * How to write `item`; throws `ITEM_INVALID` or `ITEM_TOO_LARGE` when it cannot be kept. With
+ * `mustBeRich`, JSON will not do whatever the item holds.
+ */
+export function classify(item: unknown, mustBeRich: boolean): Classified {
+  const walk = new Walk(mustBeRich || "toJSON" in Array.prototype);
+  walk.visit(item);
+  return walk.finish();
+}
+
+class Walk {
+  #path: string[] = ["$"];
+  #rich: boolean;
+  #valuesLeft = ITEM_VALUES_MAX + 1;
+  /** Where an own `__proto__` was seen first: JSON keeps it, the rich format cannot. */
+  #proto: { readonly path: string; readonly value: unknown } | undefined;
+  /** The containers around the current value, to tell a cycle from mere depth. */
+  readonly #around: object[] = [];
+
+  constructor(rich: boolean) {
+    this.#rich = rich;
+  }
+
+  finish(): Classified {
+    if (!this.#rich) return "plain";
+    if (this.#proto === undefined) return "rich";
+    const { path, value } = this.#proto;
+    this.#path = [path];
+    return this.#reject(
+      value,
+      'is a property named "__proto__" in an item that JSON alone cannot store',
+      "rename it, or store the item's dates, bigints and the like as text",
+    );
+  }
+
+  visit(value: unknown): void {
+    if (--this.#valuesLeft < 0) this.#tooLarge(value);
+    switch (typeof value) {
+      case "string":
+      case "boolean":
+        return;
+      case "number":
+        if (!Number.isFinite(value) || Object.is(value, -0)) this.#rich = true;
+        return;
+      case "undefined":
+      case "bigint":
+        this.#rich = true;
+        return;
+      case "function":
+        return this.#reject(value, "is a function", "store data only; methods are not data");
+      case "symbol":
+        return this.#reject(value, "is a symbol", "store a string instead");
+      case "object":
+        if (value !== null) this.#enter(value);
+    }
+  }
+
+  #enter(value: object): void {
+    const level = this.#around.indexOf(value);
+    if (level !== -1) {
+      // Each container adds one step to the path.
+      const origin = this.#path.slice(0, level + 1).join("");
+      this.#reject(value, `refers back to ${origin}`, "store an id in place of the reference");
+    }
+    if (this.#around.length >= DEPTH_MAX) {
+      this.#reject(value, `is nested deeper than ${DEPTH_MAX} levels`, "store a flatter item");
+    }
+    this.#around.push(value);
+    try {
+      this.#container(value);
+    } catch (cause) {
+      if (cause instanceof BatchworkError) throw cause;
+      // A trap of a Proxy, or a built-in that was taken apart.
+      this.#reject(value, "cannot be read", "pass plain data without a Proxy", cause);
+    }
+    this.#around.pop();
+  }
+
+  #container(value: object): void {
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (Array.isArray(value) && prototype === Array.prototype) return this.#array(value);
+    if (prototype === null) this.#rich = true;
+    if (prototype === null || prototype === Object.prototype) return this.#object(value);
+    this.#rich = true;
+    const kind = builtInOf(value, prototype as object);
+    if (kind === null) {
+      return this.#reject(
+        value,
+        `is an instance of ${className(prototype as object)}`,
+        "it would come back as something else; convert it to a plain object, array or string",
+      );
+    }
+    if (kind.problem !== null) {
+      return this.#reject(value, kind.problem, "store a copy with plain contents");
+    }
+    // Counted before its keys are listed, which takes memory for each byte of a typed array.
+    if (kind.bytes > ITEM_BYTES_MAX) this.#tooLarge(value);
+    if (hasExtras(value, kind)) {
+      this.#reject(value, `is a ${kind.name} with extra properties`, "store them beside it");
+    }
+    if (kind.name === "Map") this.#map(value as ReadonlyMap<unknown, unknown>);
+    if (kind.name === "Set") this.#set(value as ReadonlySet<unknown>);
+  }
+
+  #object(value: object): void {
+    // A built-in whose prototype was swapped still has the inside of what it was.
+    if (Object.prototype.toString.call(value) !== "[object Object]") {
+      this.#reject(value, "is a built-in in disguise", "store a plain object");
+    }
+    for (const key of Reflect.ownKeys(value)) {
+      if (typeof key === "symbol") {
+        this.#reject(value, `has the symbol key ${String(key)}`, "use string keys");
+      } else {
+        this.#path.push(segment(key));
+        this.#property(value, key);
+        this.#path.pop();
+      }
+    }
+  }
+
+  #property(owner: object, key: string): void {
+    const property = Object.getOwnPropertyDescriptor(owner, key);
+    if (property === undefined || property.get !== undefined || property.set !== undefined) {
+      return this.#reject(owner, "is an accessor (get or set)", "store its value");
+    }
+    if (!property.enumerable) {
+      return this.#reject(property.value, "is not enumerable", "store it as a usual property");
+    }
+    if (key === "__proto__") {
+      this.#proto ??= { path: this.#path.join(""), value: property.value };
+    }
+    this.visit(property.value);
+  }
+
+  #array(value: readonly unknown[]): void {
+    const { length } = value;
+    if (length > this.#valuesLeft) this.#tooLarge(value);
+    const keys = Reflect.ownKeys(value);
+    let elements = 0;
+    for (let index = 0; index < length; index++) {
+      if (Object.hasOwn(value, index)) {
+        elements++;
+        this.#path.push(`[${index}]`);
+        this.#property(value, String(index));
+        this.#path.pop();
+      } else {
+        this.#rich = true;
+      }
+    }
+    // One more is `length` itself.
+    if (keys.length !== elements + 1) {
+      this.#reject(value, "is an array with extra properties", "store them beside it");
+    }
+  }
+
+  #map(value: ReadonlyMap<unknown, unknown>): void {
+    let position = 0;
+    for (const [key, element] of value) {
+      this.#at(`.keys()[${position}]`, key);
+      this.#at(`.values()[${position}]`, element);
+      position++;
+    }
+  }
+
+  #set(value: ReadonlySet<unknown>): void {
+    let position = 0;
+    for (const element of value) this.#at(`.values()[${position++}]`, element);
+  }
+
+  #at(step: string, value: unknown): void {
+    this.#path.push(step);
+    this.visit(value);
+    this.#path.pop();
+  }
+
+  #tooLarge(value: unknown): never {
+    const most = `at most ${ITEM_BYTES_MAX / 1024} KiB, so ${ITEM_VALUES_MAX} values`;
+    const advice = `an item may have ${most}; split it, or store a reference to it`;
+    return this.#throw("ITEM_TOO_LARGE", value, "makes the item too large", advice);
+  }
+
+  #reject(value: unknown, what: string, advice: string, cause?: unknown): never {
+    return this.#throw("ITEM_INVALID", value, what, advice, cause);
+  }
+
+  #throw(code: ErrorCode, value: unknown, what: string, advice: string, cause?: unknown): never {
+    const field = this.#path.join("");
+    const message = `The item cannot be stored: ${field} ${what}; ${advice}.`;
+    throw new BatchworkError(code, message, { field, value, cause });
+  }
+}
+
+/** The longest key that is printed in full in a path, in characters. */
+const PATH_KEY_MAX = 80;
+
+function segment(key: string): string {
+  if (/^[A-Za-z_$][\w$]*$/.test(key) && key.length <= PATH_KEY_MAX) return `.${key}`;
+  return `[${JSON.stringify(key.length <= PATH_KEY_MAX ? key : `${key.slice(0, PATH_KEY_MAX)}…`)}]`;
+}
+
+function className(prototype: object): string {
+  const maker = Object.getOwnPropertyDescriptor(prototype, "constructor")?.value as unknown;
+  return typeof maker === "function" && maker.name !== "" ? maker.name : "an unknown class";
+}
