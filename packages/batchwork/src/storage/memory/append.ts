@@ -1,0 +1,47 @@
+/** Intake: nothing here looks at more than the group an item goes to. */
+import type { AppendedChunk, NewChunk } from "../storage.ts";
+import type { MemoryData } from "./data.ts";
+import type { Queue } from "./queue.ts";
+import type { Chunk } from "./waiting.ts";
+
+/** A chunk on its way into its group. */
+export interface Prepared {
+  readonly queue: Queue;
+  readonly group: string;
+  readonly chunk: Chunk;
+}
+
+/** Reads everything and gives out the ids. Throws before anything is changed, or not at all. */
+export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: number): Prepared[] {
+  const prepared: Prepared[] = [];
+  let id = data.lastChunk;
+  for (const { queue, group, count, bytes, payload, dueInMs } of chunks) {
+    const dueAt = now + dueInMs;
+    const chunk = {
+      id: ++id,
+      count,
+      bytes,
+      payload,
+      dueAt,
+      taken: 0,
+      takenBytes: 0,
+    };
+    prepared.push({ queue: data.queue(queue), group, chunk });
+  }
+  data.lastChunk = id;
+  return prepared;
+}
+
+/** Puts prepared chunks where claims find them. */
+export function commitAppend(prepared: readonly Prepared[], now: number): void {
+  for (const { queue, group: name, chunk } of prepared) {
+    const group = queue.group(name);
+    group.waiting.push(chunk);
+    group.requeue(now);
+  }
+}
+
+/** What `append` answers with. */
+export function appended(prepared: readonly Prepared[]): AppendedChunk[] {
+  return prepared.map(({ chunk }) => ({ id: chunk.id, dueAt: chunk.dueAt }));
+}

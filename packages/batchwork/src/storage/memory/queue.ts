@@ -1,0 +1,86 @@
+/** One queue: its groups, the two lines in which they wait, and its dead letters. */
+import type { BatchCaps } from "../../core/flush.ts";
+import type { QueueClaim } from "../storage.ts";
+import type { Batch } from "./batch.ts";
+import { DeadLetters } from "./dead.ts";
+import { Group, type Turn } from "./group.ts";
+import { Heap } from "./heap.ts";
+
+/** What the latest claim said about the queue's batches. */
+export interface QueueCaps extends BatchCaps {
+  readonly groupConcurrency: number;
+}
+
+/** Until the first claim nothing is full and no group is blocked. */
+const NO_CAPS: QueueCaps = {
+  maxSize: Number.POSITIVE_INFINITY,
+  maxBytes: Number.POSITIVE_INFINITY,
+  groupConcurrency: Number.POSITIVE_INFINITY,
+};
+
+export class Queue {
+  readonly id: number;
+  notify = false;
+  paused = false;
+  caps = NO_CAPS;
+  readonly groups = new Map<string, Group>();
+  /** Groups with waiting items that no group limit blocks. */
+  readonly seals = new Heap<Turn>();
+  /** Groups with batches to be tried again that no group limit blocks. */
+  readonly retries = new Heap<Turn>();
+  /** Suspects that wait. Few: as many as crashed processes were running. */
+  readonly suspects = new Set<Batch>();
+  readonly dead = new DeadLetters();
+  /** Groups that were empty when last touched. */
+  readonly idle: Group[] = [];
+  /** Batches that wait, suspects included. */
+  ready = 0;
+  leased = 0;
+  #order = 0;
+
+  constructor(id: number) {
+    this.id = id;
+  }
+
+  group(name: string): Group {
+    let group = this.groups.get(name);
+    if (group === undefined) {
+      group = new Group(this, name);
+      this.groups.set(name, group);
+    }
+    return group;
+  }
+
+  /** Decides between groups that became claimable at the same time: first come, first served. */
+  nextOrder(): number {
+    return ++this.#order;
+  }
+
+  /** Takes over the caps of a claim. Every group is looked at only when they changed. */
+  limit(claim: QueueClaim, now: number): void {
+    const { maxSize, maxBytes, groupConcurrency } = this.caps;
+    if (
+      claim.maxSize === maxSize &&
+      claim.maxBytes === maxBytes &&
+      claim.groupConcurrency === groupConcurrency
+    ) {
+      return;
+    }
+    this.caps = {
+      maxSize: claim.maxSize,
+      maxBytes: claim.maxBytes,
+      groupConcurrency: claim.groupConcurrency,
+    };
+    for (const group of this.groups.values()) group.reconsider(now);
+  }
+
+  /** Forgets up to `most` groups that hold nothing. */
+  forgetIdle(most: number): void {
+    for (let n = 0; n < most; n++) {
+      const group = this.idle.pop();
+      if (group === undefined) return;
+      group.idle = false;
+      if (group.empty) this.groups.delete(group.name);
+    }
+  }
+}

@@ -1,0 +1,216 @@
+/** The storage port over {@link MemoryData}: reads the clock, counts commits, leaves the work to others. */
+import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts";
+import { BatchworkError } from "../../core/errors.ts";
+import type { Lease } from "../../core/lease.ts";
+import type {
+  AppendedChunk,
+  DeadQuery,
+  DeadRow,
+  Exchange,
+  Exchanged,
+  NewChunk,
+  Outstanding,
+  QueueCounts,
+  QueueDefinition,
+  QueueInfo,
+  Reaped,
+  RunningBatch,
+  Storage,
+  StorageEnv,
+  Transact,
+} from "../storage.ts";
+import { appended, commitAppend, prepare } from "./append.ts";
+import type { MemoryData } from "./data.ts";
+import { redriven } from "./dead.ts";
+import { exchange } from "./exchange.ts";
+import * as leases from "./leases.ts";
+import * as status from "./status.ts";
+import { appendInside, transact } from "./transact.ts";
+
+/**
+ * A storage that forgets everything with the process. Every method takes effect when it is called,
+ * not when its promise is awaited.
+ */
+export class MemoryStorage implements Storage {
+  readonly payload: "text" | "reference";
+  readonly durable = false;
+  readonly #data: MemoryData;
+  #clock: Clock | null = null;
+  #reading: ClockReading = { at: 0, monotonicMs: 0 };
+  #ownCommits = 0;
+  /** Commits of other views at the last look. */
+  #seen = 0;
+
+  constructor(data: MemoryData) {
+    this.payload = data.payload;
+    this.#data = data;
+    this.#seen = data.commits;
+  }
+
+  /** Another storage on the same data, as a second process would have. Open and close it separately. */
+  view(): MemoryStorage {
+    return new MemoryStorage(this.#data);
+  }
+
+  async open({ clock }: StorageEnv): Promise<void> {
+    if (this.#clock === null) this.#reading = { at: 0, monotonicMs: clock.monotonicMs() };
+    this.#clock = clock;
+  }
+
+  /** The data stay: a view that opens later finds them. */
+  async close(): Promise<void> {
+    this.#clock = null;
+  }
+
+  changed(): boolean {
+    const others = this.#data.commits - this.#ownCommits;
+    const changed = others !== this.#seen;
+    this.#seen = others;
+    return changed;
+  }
+
+  async define(queues: readonly QueueDefinition[]): Promise<QueueInfo[]> {
+    this.#commit();
+    return queues.map(({ name, notify }) => {
+      const queue = this.#data.define(name);
+      queue.notify = notify;
+      return { id: queue.id, paused: queue.paused };
+    });
+  }
+
+  async setPaused(queues: readonly number[], paused: boolean): Promise<void> {
+    const found = queues.map((id) => this.#data.queue(id));
+    this.#commit();
+    for (const queue of found) queue.paused = paused;
+  }
+
+  async append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    const now = this.#now();
+    const prepared = prepare(this.#data, chunks, now);
+    this.#commit();
+    commitAppend(prepared, now);
+    return appended(prepared);
+  }
+
+  appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[] {
+    return appendInside(this.#data, tx, chunks);
+  }
+
+  async exchange(request: Exchange): Promise<Exchanged> {
+    const exchanged = exchange(this.#data, request, this.#now());
+    // A look that found nothing is no commit, or two processes would wake each other for ever.
+    if (exchanged.claimed.length > 0 || exchanged.settled.includes("settled")) this.#commit();
+    return exchanged;
+  }
+
+  async progress(lease: Lease, percent: number, note: string): Promise<boolean> {
+    const batch = this.#data.batches.get(lease.batch);
+    if (!batch?.isLeasedUnder(lease)) return false;
+    this.#commit();
+    batch.percent = percent;
+    batch.note = note;
+    return true;
+  }
+
+  async transact<R>(request: Transact<R>): Promise<R> {
+    const result = transact(this.#data, request, this.#now());
+    this.#commit();
+    return result;
+  }
+
+  async enroll(leaseMs: number): Promise<number> {
+    return leases.enroll(this.#data, leaseMs, this.#now());
+  }
+
+  async heartbeat(incarnation: number, leaseMs: number): Promise<boolean> {
+    return leases.heartbeat(this.#data, incarnation, leaseMs, this.#now());
+  }
+
+  async reap(maxCrashes: number): Promise<Reaped> {
+    const reaped = leases.reap(this.#data, maxCrashes, this.#now());
+    if (reaped.incarnations.length > 0) this.#commit();
+    return reaped;
+  }
+
+  async absolve(incarnation: number): Promise<void> {
+    this.#commit();
+    leases.absolve(this.#data, incarnation, this.#now());
+  }
+
+  async reconcile(incarnation: number, known: readonly Lease[]): Promise<Lease[]> {
+    this.#commit();
+    return leases.reconcile(this.#data, incarnation, known, this.#now());
+  }
+
+  async release(held: readonly Lease[]): Promise<void> {
+    this.#commit();
+    leases.release(this.#data, held, this.#now());
+  }
+
+  async retire(incarnation: number): Promise<void> {
+    this.#commit();
+    leases.retire(this.#data, incarnation, this.#now());
+  }
+
+  async makeDue(queue: number, group: string | null): Promise<number> {
+    this.#commit();
+    return status.makeDue(this.#data, queue, group, this.#now());
+  }
+
+  async outstanding(query: Outstanding): Promise<number> {
+    return status.outstanding(this.#data, query);
+  }
+
+  async counts(queue: number, group: string | null): Promise<QueueCounts> {
+    return status.counts(this.#data, queue, group);
+  }
+
+  async running(queue: number): Promise<RunningBatch[]> {
+    return status.running(this.#data, queue);
+  }
+
+  async deadLetters(query: DeadQuery): Promise<DeadRow[]> {
+    return this.#data.queue(query.queue).dead.list(query);
+  }
+
+  async redrive(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    const now = this.#now();
+    const letters = this.#data.queue(queue).dead.remove(ids);
+    this.#commit();
+    commitAppend(prepare(this.#data, redriven(letters), now), now);
+    return letters.length;
+  }
+
+  async discard(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    this.#commit();
+    return this.#data.queue(queue).dead.remove(ids).length;
+  }
+
+  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
+    const { notify, dead } = this.#data.queue(queue);
+    return notify ? dead.takeUntold(limit, retryMs, this.#now()) : [];
+  }
+
+  async acknowledgeDead(ids: readonly number[]): Promise<void> {
+    for (const { dead } of this.#data.queues) for (const id of ids) dead.acknowledge(id);
+  }
+
+  #commit(): void {
+    this.#data.commits++;
+    this.#ownCommits++;
+  }
+
+  /** Storage time: one for all views, though each process has a clock of its own. */
+  #now(): number {
+    const clock = this.#clock;
+    if (clock === null) {
+      const message =
+        "This storage is not open: call open() first, or do not use it after close().";
+      throw new BatchworkError("STORAGE_FAILED", message);
+    }
+    const data = this.#data;
+    this.#reading = advanceClock(this.#reading, data.time, clock.wallMs(), clock.monotonicMs());
+    data.time = this.#reading.at;
+    return data.time;
+  }
+}

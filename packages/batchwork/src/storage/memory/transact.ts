@@ -1,0 +1,109 @@
+/** A transaction that a handler shares: its appends, its effects and the settling commit together. */
+import { BatchworkError } from "../../core/errors.ts";
+import type { AppendedChunk, NewChunk, Transact } from "../storage.ts";
+import { appended, commitAppend, prepare, type Prepared } from "./append.ts";
+import type { MemoryData } from "./data.ts";
+import { settleBatch } from "./settle.ts";
+
+/** What `ctx.tx` lends to a handler on memory storage. Revoked when the transaction ends. */
+export interface MemoryTx {
+  /**
+   * Calls `effect` when the transaction has committed, in the order of the calls, and not at all
+   * when it is rolled back. An effect must not throw. Throws `TX_OVER` after the transaction.
+   */
+  onCommit(effect: () => void): void;
+}
+
+/** The transaction behind a facade. */
+class Transaction implements MemoryTx {
+  readonly data: MemoryData;
+  readonly now: number;
+  readonly chunks: Prepared[] = [];
+  readonly #effects: (() => void)[] = [];
+  #over = false;
+
+  constructor(data: MemoryData, now: number) {
+    this.data = data;
+    this.now = now;
+  }
+
+  onCommit(effect: () => void): void {
+    this.refuseWhenOver();
+    this.#effects.push(effect);
+  }
+
+  refuseWhenOver(): void {
+    if (!this.#over) return;
+    throw new BatchworkError("TX_OVER", "This transaction has ended: use its tx only inside it.");
+  }
+
+  revoke(): void {
+    this.#over = true;
+  }
+
+  commit(): void {
+    commitAppend(this.chunks, this.now);
+    for (const effect of this.#effects) effect();
+  }
+}
+
+/** Runs the request. Throws what `run` threw, `LEASE_LOST` or `TX_ASYNC`; nothing is kept then. */
+export function transact<R>(data: MemoryData, request: Transact<R>, now: number): R {
+  refuseLost(data, request);
+  const transaction = new Transaction(data, now);
+  let result: R;
+  try {
+    result = request.run(transaction as never);
+    if (isThenable(result)) {
+      // It goes on without us and fails when it next uses its tx: that is no unhandled rejection.
+      result.then(undefined, () => undefined);
+      const message = "ctx.tx runs a synchronous function: do asynchronous work before it.";
+      throw new BatchworkError("TX_ASYNC", message);
+    }
+    const outcome = request.outcome();
+    refuseLost(data, request);
+    settleBatch(data, request.lease, outcome, now);
+  } finally {
+    transaction.revoke();
+  }
+  transaction.commit();
+  return result;
+}
+
+/** Appends inside a running `transact` of the same data. */
+export function appendInside(
+  data: MemoryData,
+  tx: unknown,
+  chunks: readonly NewChunk[],
+): AppendedChunk[] {
+  if (!(tx instanceof Transaction)) {
+    const message = "Memory storage shares no transaction but that of ctx.tx: pass its tx.";
+    throw new BatchworkError("TX_UNSUPPORTED", message, { field: "tx" });
+  }
+  if (tx.data !== data) {
+    const message = "This tx belongs to another storage: add to a queue of that storage.";
+    throw new BatchworkError("TX_MISMATCH", message, { field: "tx" });
+  }
+  tx.refuseWhenOver();
+  const prepared = prepare(data, chunks, tx.now);
+  tx.chunks.push(...prepared);
+  return appended(prepared);
+}
+
+function refuseLost(data: MemoryData, { lease }: Transact<unknown>): void {
+  if (data.batches.get(lease.batch)?.isLeasedUnder(lease)) return;
+  const message = `Batch ${lease.batch} is no longer leased under token ${lease.token}.`;
+  throw new BatchworkError("LEASE_LOST", message, {
+    field: "token",
+    value: lease.token,
+  });
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (
+    (typeof value === "object" || typeof value === "function") &&
+    value !== null &&
+    "then" in value &&
+    typeof value.then === "function"
+  );
+}

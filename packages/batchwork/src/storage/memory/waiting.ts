@@ -1,0 +1,53 @@
+/** The unsealed items of one group, in append order. */
+import type { Payload } from "../storage.ts";
+import { Fifo } from "./fifo.ts";
+
+/** What one commit appended to one group. */
+export interface Chunk {
+  readonly id: number;
+  readonly count: number;
+  readonly bytes: number;
+  readonly payload: Payload;
+  readonly dueAt: number;
+  /** Items from the front that are sealed. */
+  taken: number;
+  takenBytes: number;
+}
+
+/** Chunks with unsealed items. Never walked: everything asked of it is kept up to date. */
+export class WaitingChunks {
+  items = 0;
+  bytes = 0;
+  readonly #chunks = new Fifo<Chunk>();
+  /** The chunks that no later one is due before: the first of them is due first of all. */
+  readonly #dues = new Fifo<Chunk>();
+
+  get first(): Chunk | undefined {
+    return this.#chunks.first;
+  }
+
+  /** When the first of them is due; `Infinity` when nothing waits. */
+  get dueAt(): number {
+    return this.#dues.first?.dueAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  push(chunk: Chunk): void {
+    this.items += chunk.count;
+    this.bytes += chunk.bytes;
+    this.#chunks.push(chunk);
+    while ((this.#dues.last?.dueAt ?? Number.NEGATIVE_INFINITY) > chunk.dueAt) this.#dues.pop();
+    this.#dues.push(chunk);
+  }
+
+  /** Takes `count` unsealed items with so many bytes off the first chunk. */
+  take(count: number, bytes: number): void {
+    const chunk = this.#chunks.first as Chunk;
+    this.items -= count;
+    this.bytes -= bytes;
+    chunk.taken += count;
+    chunk.takenBytes += bytes;
+    if (chunk.taken < chunk.count) return;
+    this.#chunks.shift();
+    if (this.#dues.first === chunk) this.#dues.shift();
+  }
+}
