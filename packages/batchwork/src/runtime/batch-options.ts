@@ -1,0 +1,49 @@
+/** The options of an engine and of a definition, as the user writes them. */
+import type { Clock } from "../core/clock.ts";
+import type { BatchSettings, EngineSettings } from "../core/options.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { BatchContext } from "./context.ts";
+import type { DeadJob } from "./dead-letters.ts";
+import type { Logger } from "./logger.ts";
+
+export type { RetryOptions } from "../core/options.ts";
+
+/** Options of `new Batchwork(…)`. */
+export interface BatchworkOptions extends EngineSettings {
+  /** Where items live: `sqlite({ path })` from `batchwork/sqlite`, or `memory()`. Required. */
+  readonly storage: Storage;
+  /** Takes what the engine and `ctx.log` have to say. Default: warnings and errors to the console. */
+  readonly logger?: Logger;
+  /** Time, timers and randomness; for tests. Default: the system's. */
+  readonly clock?: Clock;
+}
+
+/**
+ * Options of `bw.batch(…)`. `T` is an item, `R` what the handler returns. Names and defaults are
+ * OqronKit's where it has the option.
+ */
+export interface BatchOptions<T, R = unknown> extends BatchSettings {
+  /**
+   * Handles one batch. When it returns, every item succeeded that `ctx.fail` did not name; when it
+   * throws, see `onFailure`. Runs at least once for each item. What it returns is not kept. Required.
+   */
+  readonly handler: (ctx: BatchContext<T>) => R | Promise<R>;
+  /**
+   * The group of an item: a string of at most 512 characters, the same for the same item every time.
+   * Groups fill, wait and run apart from each other. Default: one group for all items.
+   */
+  readonly groupBy?: (item: T) => string;
+  /** What happens beside storing them when items are out of attempts. Default: nothing. */
+  readonly deadLetter?: DeadLetterOptions<T>;
+}
+
+/** Dead letters are always stored (`batch.deadLetters`); this is about being told of them. */
+export interface DeadLetterOptions<T> {
+  /** Whether `onDead` is called. Default false, as OqronKit's. */
+  readonly enabled?: boolean;
+  /**
+   * Called for the items that died together in one batch, at least once, in one process that defines
+   * the batch; again later when it throws. Needs `enabled: true`. Default: nothing is called.
+   */
+  readonly onDead?: (job: DeadJob<T>, error: Error) => unknown;
+}

@@ -1,0 +1,150 @@
+/** The engine: one storage, the batches defined on it, and the loop that runs them. */
+import { createCodec } from "../core/codec.ts";
+import { BatchworkError } from "../core/errors.ts";
+import { resolveBatchOptions, resolveEngineOptions } from "../core/options.ts";
+import { memory } from "../storage/memory/index.ts";
+import type { Storage } from "../storage/storage.ts";
+import { Batch } from "./accumulator.ts";
+import type { BatchOptions, BatchworkOptions } from "./batch-options.ts";
+import { systemClock } from "./clock.ts";
+import { Gate } from "./gate.ts";
+import { consoleLogger } from "./logger.ts";
+import { Queue } from "./queue.ts";
+import { richFormat } from "./rich.ts";
+import { Runner } from "./runner.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Options of {@link Batchwork.stop}. */
+export interface StopOptions {
+  /** How long running handlers may take to end, ms. Default 30,000. */
+  readonly graceMs?: number;
+}
+
+const GRACE_DEFAULT_MS = 30_000;
+
+/**
+ * Durable batching on one storage. Define batches with `batch()`, then `start()`; several engines, in
+ * one process or in many, may share one database.
+ */
+export class Batchwork {
+  readonly #around: Surroundings;
+  readonly #concurrency: number;
+  readonly #durable: Runner;
+  /** For `persist: false`; made when the first such batch is defined. */
+  #ephemeral: Runner | undefined;
+  readonly #names = new Set<string>();
+  readonly #codec = createCodec(richFormat);
+  #started: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  /** @throws `OPTION_INVALID` when an option is missing, unknown or outside its range */
+  constructor(options: BatchworkOptions) {
+    const resolved = resolveEngineOptions(options);
+    this.#concurrency = resolved.concurrency;
+    this.#around = {
+      clock: options.clock ?? systemClock,
+      logger: options.logger ?? consoleLogger,
+      gate: new Gate(),
+      leaseMs: resolved.leaseMs,
+      heartbeatMs: resolved.heartbeatMs,
+      tickIntervalMs: resolved.tickIntervalMs,
+      pollMs: resolved.pollMs,
+      maxCrashes: resolved.maxCrashes,
+    };
+    this.#durable = new Runner(options.storage as Storage, this.#around);
+  }
+
+  /**
+   * Defines a batch. Adds work at once; the handler runs once the engine is started. Definitions may
+   * also come later than `start()`.
+   *
+   * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
+   */
+  batch<T, R = unknown>(options: BatchOptions<T, R>): Batch<T> {
+    if (this.#stopped !== undefined) {
+      throw new BatchworkError("STOPPED", "The engine is stopped: make a new one.");
+    }
+    const resolved = resolveBatchOptions(options, { concurrency: this.#concurrency });
+    const { name } = resolved;
+    if (this.#names.has(name)) {
+      const message = `A batch named "${name}" is already defined in this engine.`;
+      throw new BatchworkError("NAME_TAKEN", message, { field: "name", value: name });
+    }
+    this.#names.add(name);
+    const { groupBy, handler, deadLetter } = options;
+    const onDead = resolved.deadLetter.enabled ? deadLetter?.onDead : undefined;
+    const grouped = groupBy !== undefined;
+    const queue = new Queue({ ...resolved, grouped, handler, onDead }, this.#codec);
+    const runner = resolved.persist ? this.#durable : this.#memoryRunner();
+    runner.register(queue);
+    return new Batch<T>(queue, runner, { groupBy, codec: this.#codec });
+  }
+
+  /** Opens the storage and begins to hand batches over. Legal twice. */
+  start(): Promise<void> {
+    if (this.#stopped !== undefined) {
+      const message = "The engine is stopped: make a new one.";
+      return Promise.reject(new BatchworkError("STOPPED", message));
+    }
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  /**
+   * Takes no new items and claims no new batches, waits for running handlers (up to `graceMs`), then
+   * aborts those that are left through `ctx.signal`, gives their batches back and closes the storage.
+   * Nothing counts as an attempt. Items of `persist: false` batches are handed over first, within the
+   * same grace. Legal twice, and before `start()`.
+   */
+  stop(options: StopOptions = {}): Promise<void> {
+    this.#stopped ??= this.#stop(options.graceMs ?? GRACE_DEFAULT_MS);
+    return this.#stopped;
+  }
+
+  /** One turn of the loop, at once: settles what ended and starts what is due. */
+  async tick(): Promise<void> {
+    await Promise.all(this.#runners().map(async (runner) => runner.tick()));
+  }
+
+  /** The same as {@link Batchwork.stop}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #runners(): Runner[] {
+    return this.#ephemeral === undefined ? [this.#durable] : [this.#ephemeral, this.#durable];
+  }
+
+  #memoryRunner(): Runner {
+    if (this.#ephemeral === undefined) {
+      this.#ephemeral = new Runner(memory({ payload: "reference" }), this.#around);
+      // Opening memory cannot fail, and a failed start is told to whoever called it.
+      this.#started?.then(
+        async () => this.#ephemeral?.start(),
+        () => undefined,
+      );
+    }
+    return this.#ephemeral;
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await Promise.all(this.#runners().map(async (runner) => runner.start()));
+    } catch (error) {
+      this.#started = undefined;
+      throw error;
+    }
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    await this.#started?.catch(() => undefined);
+    const { clock } = this.#around;
+    const endAt = clock.monotonicMs() + graceMs;
+    const runners = this.#runners();
+    await Promise.all(runners.map(async ({ intake }) => intake.close()));
+    await this.#ephemeral?.empty(graceMs);
+    const left = Math.max(0, endAt - clock.monotonicMs());
+    await Promise.all(runners.map(async (runner) => runner.drainRuns(left)));
+    await Promise.all(runners.map(async (runner) => runner.close()));
+  }
+}

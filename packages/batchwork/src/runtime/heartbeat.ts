@@ -1,0 +1,83 @@
+/**
+ * One life of one process in one storage: it renews the process's leases, buries other lives that
+ * have ended, and starts a new life when its own was declared over.
+ */
+import type { Storage } from "../storage/storage.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Every } from "./wake.ts";
+
+/** What the owner of an incarnation wants to hear of. */
+export interface IncarnationEvents {
+  /** The leases are gone: what runs no longer counts. */
+  readonly died: () => void;
+  /** Batches of others were released, or a new life began: there may be work. */
+  readonly released: () => void;
+  /** A beat has passed. */
+  readonly beat: () => void;
+}
+
+export class Incarnation {
+  /** Id in the storage; 0 before `begin`. */
+  id = 0;
+  readonly #storage: Storage;
+  readonly #around: Surroundings;
+  readonly #events: IncarnationEvents;
+  readonly #every: Every;
+  #beating: Promise<void> | undefined;
+
+  constructor(storage: Storage, around: Surroundings, events: IncarnationEvents) {
+    this.#storage = storage;
+    this.#around = around;
+    this.#events = events;
+    this.#every = new Every(around.clock, around.heartbeatMs, async () => this.beat());
+  }
+
+  async begin(): Promise<void> {
+    this.id = await this.#storage.enroll(this.#around.leaseMs);
+    this.#every.start();
+  }
+
+  /** Renews, then buries. Never rejects: a storage that fails is asked again at the next beat. */
+  async beat(): Promise<void> {
+    this.#beating ??= this.#renewAndReap().finally(() => {
+      this.#beating = undefined;
+    });
+    return this.#beating;
+  }
+
+  /** Ends this life in good order: whatever it still holds is released, and nothing counts. */
+  async end(): Promise<void> {
+    await this.#every.stop();
+    await this.#beating;
+    if (this.id === 0) return;
+    const { logger } = this.#around;
+    try {
+      await this.#storage.retire(this.id);
+    } catch (error) {
+      logger.warn("Giving the leases back failed; they run out by themselves.", { error });
+    }
+  }
+
+  async #renewAndReap(): Promise<void> {
+    const { leaseMs, maxCrashes, logger } = this.#around;
+    try {
+      if (!(await this.#storage.heartbeat(this.id, leaseMs))) await this.#beginAgain();
+      const { released, dead } = await this.#storage.reap(maxCrashes);
+      if (released > 0 || dead > 0) this.#events.released();
+    } catch (error) {
+      logger.warn("A heartbeat failed; it is tried again.", { error });
+    }
+    this.#events.beat();
+  }
+
+  /** Others declared this life over, but here we are: only slow. That counts nothing. */
+  async #beginAgain(): Promise<void> {
+    const { leaseMs, logger } = this.#around;
+    const buried = this.id;
+    logger.warn("This process was taken for dead; it lost its leases and goes on.", { buried });
+    this.#events.died();
+    this.id = await this.#storage.enroll(leaseMs);
+    await this.#storage.absolve(buried);
+    this.#events.released();
+  }
+}

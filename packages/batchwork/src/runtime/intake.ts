@@ -1,0 +1,182 @@
+/**
+ * Group commit: all adds of a process that arrive while a commit is under way share the next one,
+ * and each resolves only after its commit. One commit writes one chunk per queue and group, cut to
+ * the chunk limits.
+ */
+import type { Clock } from "../core/clock.ts";
+import { BatchworkError } from "../core/errors.ts";
+import { itemId } from "../core/members.ts";
+import type { AppendedChunk, NewChunk, Storage } from "../storage/storage.ts";
+import { OpenChunk, type ChunkQueue } from "./open-chunk.ts";
+
+/** What `add` resolves with. */
+export interface AddResult {
+  /** Id of the item: unique, never reused. */
+  readonly id: string;
+  /** True when an earlier add with the same idempotency key stored the item. */
+  readonly duplicate: boolean;
+}
+
+/** One item, encoded (or as it is, where the storage keeps references), with its group. */
+export interface IntakeItem {
+  readonly group: string;
+  readonly value: unknown;
+  /** Bytes in UTF-8; 0 where nothing measures. */
+  readonly bytes: number;
+}
+
+/** A commit grows no larger than this, so one burst does not block the event loop for seconds. */
+const COMMIT_ITEMS_MAX = 20_000;
+const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
+
+class Commit {
+  readonly chunks: OpenChunk[] = [];
+  readonly promise: Promise<void>;
+  resolve!: () => void;
+  reject!: (error: unknown) => void;
+  items = 0;
+  bytes = 0;
+  readonly #open = new Map<ChunkQueue, Map<string, OpenChunk>>();
+
+  constructor() {
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve;
+      this.reject = reject;
+    });
+    // Nobody may be waiting (the caller did not await): that is no unhandled rejection of ours.
+    this.promise.catch(() => undefined);
+  }
+
+  /** Puts the item into the open chunk of its group and returns that chunk. */
+  put(queue: ChunkQueue, group: string, value: unknown, bytes: number): OpenChunk {
+    this.items++;
+    this.bytes += bytes;
+    let groups = this.#open.get(queue);
+    if (groups === undefined) this.#open.set(queue, (groups = new Map<string, OpenChunk>()));
+    let chunk = groups.get(group);
+    if (chunk === undefined || !chunk.fits(bytes)) {
+      chunk = new OpenChunk(queue, group);
+      groups.set(group, chunk);
+      this.chunks.push(chunk);
+    }
+    chunk.push(value, bytes);
+    return chunk;
+  }
+}
+
+/** The intake of one storage. */
+export class Intake {
+  readonly #clock: Clock;
+  readonly #storage: Storage;
+  /** Resolves once the storage is open and the queues of the chunks have their ids. */
+  readonly #ready: () => Promise<void>;
+  readonly #appended: (chunks: readonly OpenChunk[]) => void;
+  #commits: Commit[] = [];
+  #committing = false;
+  #last: Promise<void> = Promise.resolve();
+  #closed = false;
+
+  constructor(
+    clock: Clock,
+    storage: Storage,
+    ready: () => Promise<void>,
+    appended: (chunks: readonly OpenChunk[]) => void,
+  ) {
+    this.#clock = clock;
+    this.#storage = storage;
+    this.#ready = ready;
+    this.#appended = appended;
+  }
+
+  /** Stores one item. Resolves after the commit. Throws synchronously when closed. */
+  add(queue: ChunkQueue, group: string, value: unknown, bytes: number): Promise<AddResult> {
+    const commit = this.#commit();
+    const { place, count } = commit.put(queue, group, value, bytes);
+    const index = count - 1;
+    // Not an async function: that would cost one more promise for each item.
+    return commit.promise.then(() => ({ id: place.prefix + index, duplicate: false }));
+  }
+
+  /** Stores several items in one commit: all of them or none. */
+  async addBulk(queue: ChunkQueue, items: readonly IntakeItem[]): Promise<AddResult[]> {
+    if (items.length === 0) return [];
+    const commit = this.#commit();
+    const places = items.map(({ group, value, bytes }) => {
+      const { place, count } = commit.put(queue, group, value, bytes);
+      return { place, index: count - 1 };
+    });
+    await commit.promise;
+    return places.map(({ place, index }) => ({ id: place.prefix + index, duplicate: false }));
+  }
+
+  /** Stores one item inside the caller's open transaction, before it returns. */
+  addInside(queue: ChunkQueue, item: IntakeItem, tx: unknown): AddResult {
+    this.#refuseWhenClosed();
+    const chunk = new OpenChunk(queue, item.group);
+    chunk.push(item.value, item.bytes);
+    const [appended] = this.#storage.appendInside(tx, [chunk.sealed(this.#storage.payload)]);
+    return { id: itemId((appended as AppendedChunk).id, 0), duplicate: false };
+  }
+
+  /** Resolves when everything that was added before is committed, or has been rejected. */
+  async settled(): Promise<void> {
+    while (this.#commits.length > 0 || this.#committing) {
+      const last = this.#commits.at(-1)?.promise ?? this.#last;
+      await last.catch(() => undefined);
+    }
+  }
+
+  /** Takes no new items; what was taken still commits. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.settled();
+  }
+
+  #refuseWhenClosed(): void {
+    if (!this.#closed) return;
+    throw new BatchworkError("STOPPED", "The engine is stopped: the item was not stored.");
+  }
+
+  /** The commit that the next item joins. */
+  #commit(): Commit {
+    this.#refuseWhenClosed();
+    const last = this.#commits.at(-1);
+    if (last !== undefined && last.items < COMMIT_ITEMS_MAX && last.bytes < COMMIT_BYTES_MAX) {
+      return last;
+    }
+    const commit = new Commit();
+    this.#commits.push(commit);
+    if (!this.#committing && this.#commits.length === 1) this.#schedule();
+    return commit;
+  }
+
+  #schedule(): void {
+    this.#clock.soon(() => {
+      void this.#run();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const commit = this.#commits.shift();
+    if (commit === undefined) return;
+    this.#committing = true;
+    this.#last = commit.promise;
+    try {
+      await this.#ready();
+      const payload = this.#storage.payload;
+      const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+      const appended = await this.#storage.append(chunks);
+      for (let n = 0; n < appended.length; n++) {
+        (commit.chunks[n] as OpenChunk).committed((appended[n] as AppendedChunk).id);
+      }
+      this.#appended(commit.chunks);
+      commit.resolve();
+    } catch (error) {
+      commit.reject(error);
+    } finally {
+      this.#committing = false;
+      // Those who were waiting add again before the next commit starts, so it carries them all.
+      if (this.#commits.length > 0) this.#schedule();
+    }
+  }
+}

@@ -1,0 +1,66 @@
+/** A chunk that is being filled, on its way to the storage. */
+import { joinItems } from "../core/codec.ts";
+import { itemIdPrefix } from "../core/members.ts";
+import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../core/limits.ts";
+import type { NewChunk, Storage } from "../storage/storage.ts";
+
+/** What a chunk needs to know of its queue. */
+export interface ChunkQueue {
+  /** Id in the storage; known once the queue is defined there. */
+  readonly id: number;
+  readonly maxSize: number;
+  readonly maxBytes: number;
+  readonly maxWaitMs: number;
+}
+
+/** Items of one group that are committed together. */
+export class OpenChunk {
+  readonly queue: ChunkQueue;
+  readonly group: string;
+  /** Where its items are, once committed. Apart from the chunk, so receipts keep no items alive. */
+  readonly place = { prefix: "" };
+  bytes = 0;
+  readonly #values: unknown[] = [];
+  readonly #itemsMax: number;
+  readonly #bytesMax: number;
+
+  constructor(queue: ChunkQueue, group: string) {
+    this.queue = queue;
+    this.group = group;
+    // A chunk larger than a batch would be read again for each batch that takes a part of it.
+    this.#itemsMax = Math.min(queue.maxSize, CHUNK_ITEMS_MAX);
+    this.#bytesMax = Math.min(queue.maxBytes, CHUNK_BYTES_MAX);
+  }
+
+  get count(): number {
+    return this.#values.length;
+  }
+
+  /** True when one more item of this size still fits. */
+  fits(bytes: number): boolean {
+    return this.count < this.#itemsMax && this.bytes + bytes <= this.#bytesMax;
+  }
+
+  /** From here on its items have ids. */
+  committed(chunk: number): void {
+    // Joined once for the whole chunk: `add` is paid for by the nanosecond in memory mode.
+    this.place.prefix = itemIdPrefix(chunk);
+  }
+
+  push(value: unknown, bytes: number): void {
+    this.#values.push(value);
+    this.bytes += bytes;
+  }
+
+  /** The chunk as the storage takes it. */
+  sealed(payload: Storage["payload"]): NewChunk {
+    return {
+      queue: this.queue.id,
+      group: this.group,
+      count: this.count,
+      bytes: this.bytes,
+      payload: payload === "text" ? joinItems(this.#values as string[]) : this.#values,
+      dueInMs: this.queue.maxWaitMs,
+    };
+  }
+}

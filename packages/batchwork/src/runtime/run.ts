@@ -1,0 +1,204 @@
+/** One delivery of one batch: the handler, its context, its timeout, and what came of it. */
+import { AsyncLocalStorage } from "node:async_hooks";
+
+import type { Timer } from "../core/clock.ts";
+import { BatchworkError, hasCode } from "../core/errors.ts";
+import type { Lease } from "../core/lease.ts";
+import { itemIds } from "../core/members.ts";
+import { maxAttempts } from "../core/retry.ts";
+import { settle, type Outcome } from "../core/settle.ts";
+import type { ClaimedBatch, Settlement, Storage } from "../storage/storage.ts";
+import type { BatchContext } from "./context.ts";
+import type { Facade } from "./facade.ts";
+import type { LogFields, LogLevel } from "./logger.ts";
+import type { Queue } from "./queue.ts";
+import type { Surroundings } from "./surroundings.ts";
+
+/** Which handler the current code runs in, so that it cannot wait for itself. */
+export const currentRun = new AsyncLocalStorage<Run>();
+
+/** How a delivery ended. */
+export type RunEnd =
+  /** The settlement is to ride on the next exchange. */
+  | { readonly kind: "settle"; readonly settlement: Settlement }
+  /** `ctx.tx` has settled the batch. */
+  | { readonly kind: "settled"; readonly outcome: Outcome }
+  /** Somebody else owns the batch, or it was given back: whatever the handler did no longer counts. */
+  | { readonly kind: "void" };
+
+/** One delivery. */
+export class Run {
+  readonly queue: Queue;
+  readonly claimed: ClaimedBatch;
+  readonly lease: Lease;
+  readonly #storage: Storage;
+  readonly #around: Surroundings;
+  readonly #abort = new AbortController();
+  readonly #failed = new Map<number, unknown>();
+  /** What `ctx.tx` settled the batch with. */
+  #committed: Outcome | undefined;
+  /** True while `ctx.tx` may be committing: only its own answer says whether the lease is gone. */
+  #inTransaction = false;
+  #void = false;
+  #ended = false;
+  #timeout: Timer | undefined;
+
+  constructor(storage: Storage, around: Surroundings, queue: Queue, claimed: ClaimedBatch) {
+    this.#storage = storage;
+    this.#around = around;
+    this.queue = queue;
+    this.claimed = claimed;
+    this.lease = { batch: claimed.batch, token: claimed.token };
+  }
+
+  /** The batch now belongs to somebody else, or was given back. The handler is told. */
+  lose(code: "LEASE_LOST" | "STOPPED", message: string): void {
+    // Nobody waits for the handler of a stopped engine, so no timer may keep the process alive.
+    if (code === "STOPPED") this.#timeout?.cancel();
+    if (this.#void || this.#ended || this.#committed !== undefined) return;
+    if (this.#inTransaction) return;
+    this.#void = true;
+    this.#abort.abort(new BatchworkError(code, message));
+  }
+
+  /** Runs the handler to its end, its timeout, or whatever else ends the delivery. */
+  async execute(): Promise<RunEnd> {
+    let thrown: { readonly error: unknown } | undefined;
+    try {
+      const context = this.#context(this.queue.decode(this.claimed.payloads));
+      await currentRun.run(this, () => this.#withTimeout(async () => this.queue.handler(context)));
+    } catch (error) {
+      thrown = { error };
+    }
+    this.#ended = true;
+    if (this.#committed !== undefined) {
+      if (thrown !== undefined) this.#warnOfLateThrow(thrown.error);
+      return { kind: "settled", outcome: this.#committed };
+    }
+    if (this.#void) return { kind: "void" };
+    return { kind: "settle", settlement: { ...this.lease, outcome: this.#outcome(thrown) } };
+  }
+
+  #outcome(thrown?: { readonly error: unknown }): Outcome {
+    const { count, attempt } = this.claimed;
+    const verdict = { count, attempt, failed: this.#failed };
+    return settle(
+      thrown === undefined ? verdict : { ...verdict, thrown },
+      this.queue,
+      this.#around.clock.random(),
+    );
+  }
+
+  /** After the timeout the attempt has failed, whether or not the handler heeds its signal. */
+  #withTimeout(work: () => Promise<unknown>): Promise<unknown> {
+    const { timeout } = this.queue;
+    if (timeout === undefined) return work();
+    return new Promise((resolve, reject) => {
+      const timer = (this.#timeout = this.#around.clock.after(timeout, () => {
+        // A transaction that is under way decides: it may have committed already.
+        if (this.#inTransaction || this.#committed !== undefined) return;
+        const message = `The handler of "${this.queue.name}" ran longer than ${timeout} ms.`;
+        const error = new BatchworkError("HANDLER_TIMEOUT", message, { field: "timeout" });
+        this.#ended = true;
+        this.#abort.abort(error);
+        reject(error);
+      }));
+      work()
+        .then(resolve, reject)
+        .finally(() => timer.cancel());
+    });
+  }
+
+  #context(items: unknown[]): BatchContext<unknown> {
+    const { claimed, queue } = this;
+    let ids: readonly string[] | undefined;
+    return {
+      id: String(claimed.batch),
+      name: queue.name,
+      batch: items,
+      batchSize: claimed.count,
+      get itemIds() {
+        return (ids ??= itemIds(claimed.members));
+      },
+      groupKey: queue.grouped ? claimed.group : undefined,
+      attempt: claimed.attempt,
+      maxAttempts: maxAttempts(queue.retries),
+      createdAt: new Date(claimed.sealedAt),
+      signal: this.#abort.signal,
+      fail: (index, error) => this.#fail(index, error),
+      tx: (fn) => this.#transact(fn),
+      progress: (percent, note) => this.#progress(percent, note ?? ""),
+      log: (level, message, fields) => this.#log(level, message, fields),
+    };
+  }
+
+  #fail(index: number, error: unknown): void {
+    const { count } = this.claimed;
+    if (!Number.isInteger(index) || index < 0 || index >= count) {
+      const message = `ctx.fail: index must be a whole number from 0 to ${count - 1}, not ${index}.`;
+      throw new BatchworkError("OPTION_INVALID", message, { field: "index", value: index });
+    }
+    if (this.#committed !== undefined) {
+      throw new BatchworkError("TX_OVER", "ctx.fail: ctx.tx has already committed this batch.");
+    }
+    this.#failed.set(index, error);
+  }
+
+  async #transact<R>(fn: (tx: Facade) => R): Promise<R> {
+    this.#refuseWhenOver("ctx.tx");
+    if (this.#committed !== undefined || this.#inTransaction) {
+      throw new BatchworkError(
+        "TX_OVER",
+        "ctx.tx commits once per delivery; it was called before.",
+      );
+    }
+    let outcome: Outcome | undefined;
+    this.#inTransaction = true;
+    try {
+      const result = await this.#storage.transact<R>({
+        lease: this.lease,
+        run: fn as (tx: never) => R,
+        outcome: () => (outcome = this.#outcome()),
+      });
+      this.#committed = outcome;
+      return result;
+    } catch (error) {
+      this.#inTransaction = false;
+      if (hasCode(error, "LEASE_LOST")) this.lose("LEASE_LOST", error.message);
+      throw error;
+    } finally {
+      this.#inTransaction = false;
+    }
+  }
+
+  async #progress(percent: number, note: string): Promise<void> {
+    if (!(percent >= 0 && percent <= 100)) {
+      const message = `ctx.progress: percent must be a number from 0 to 100, not ${percent}.`;
+      throw new BatchworkError("OPTION_INVALID", message, { field: "percent", value: percent });
+    }
+    this.#refuseWhenOver("ctx.progress");
+    if (await this.#storage.progress(this.lease, percent, note)) return;
+    const message = "ctx.progress: another process took this batch over.";
+    this.lose("LEASE_LOST", message);
+    throw new BatchworkError("LEASE_LOST", message);
+  }
+
+  #refuseWhenOver(what: string): void {
+    if (this.#void || this.#ended) {
+      throw new BatchworkError("LEASE_LOST", `${what}: this delivery no longer counts.`, {
+        cause: this.#abort.signal.reason,
+      });
+    }
+  }
+
+  #log(level: LogLevel, message: string, fields?: LogFields): void {
+    const { batch, attempt } = this.claimed;
+    this.#around.logger[level](message, { name: this.queue.name, batch, attempt, ...fields });
+  }
+
+  #warnOfLateThrow(error: unknown): void {
+    this.#log("warn", "The handler threw after ctx.tx had committed: nothing is retried.", {
+      error,
+    });
+  }
+}

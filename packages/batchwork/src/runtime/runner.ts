@@ -1,0 +1,338 @@
+/**
+ * The loop of one storage: settle what ended, claim what is due, run it. `tick()` is the loop's whole
+ * body; everything else only decides when to call it.
+ */
+import { hasCode } from "../core/errors.ts";
+import { retryDelayMs } from "../core/retry.ts";
+import type { ClaimedBatch, Exchanged, Settlement, Storage } from "../storage/storage.ts";
+import { turn } from "./clock.ts";
+import { Incarnation } from "./heartbeat.ts";
+import { Intake } from "./intake.ts";
+import { Notices } from "./notices.ts";
+import type { OpenChunk } from "./open-chunk.ts";
+import type { Queue } from "./queue.ts";
+import { Run } from "./run.ts";
+import { makeAllDue, waitWhile } from "./shutdown.ts";
+import type { Surroundings } from "./surroundings.ts";
+import { Every, Signal, Wake } from "./wake.ts";
+
+/** Waits between looks at a storage that fails: 50 ms, doubled up to 5 s, with jitter. */
+const TROUBLE = {
+  max: Number.POSITIVE_INFINITY,
+  strategy: "exponential",
+  baseDelay: 50,
+  maxDelay: 5000,
+  jitter: 0.5,
+} as const;
+
+/** Every so many beats the leases are compared with those stored, doubt or not. */
+const RECONCILE_BEATS = 6;
+
+export class Runner {
+  readonly storage: Storage;
+  readonly intake: Intake;
+  /** Notified whenever batches were settled, or others may have settled some. */
+  readonly progressed = new Signal();
+  readonly #around: Surroundings;
+  readonly #queues: Queue[] = [];
+  readonly #runs = new Map<number, Run>();
+  readonly #incarnation: Incarnation;
+  readonly #wake: Wake;
+  readonly #poll: Every;
+  readonly #notices: Notices;
+  #outbox: Settlement[] = [];
+  #state: "idle" | "started" | "stopping" | "stopped" = "idle";
+  #opening: Promise<void> | undefined;
+  #defined = 0;
+  #ticking: Promise<void> | undefined;
+  #again = false;
+  /** Exchanges that failed in a row. */
+  #failures = 0;
+  /** Leases may be stored that nobody here knows of. */
+  #doubt = false;
+  #beats = 0;
+
+  constructor(storage: Storage, around: Surroundings) {
+    this.storage = storage;
+    this.#around = around;
+    this.#wake = new Wake(around.clock, () => void this.#tickSafely());
+    this.#incarnation = new Incarnation(storage, around, {
+      died: () => this.#loseAll("LEASE_LOST", "This process was taken for dead."),
+      released: () => this.#wake.now(),
+      beat: () => this.#afterBeat(),
+    });
+    this.#notices = new Notices(storage, around, this.#queues);
+    this.#poll = new Every(around.clock, around.pollMs, async () => this.#lookAround());
+    this.intake = new Intake(
+      around.clock,
+      storage,
+      async () => this.ready(),
+      (chunks) => this.#appended(chunks),
+    );
+    around.gate.whenFree(this, () => this.#wake.now());
+  }
+
+  /** True once nothing will be settled here any more. */
+  get stopped(): boolean {
+    return this.#state === "stopped";
+  }
+
+  /** Adds a definition; it takes part from the next tick on. */
+  register(queue: Queue): void {
+    this.#queues.push(queue);
+    this.#wake.now();
+  }
+
+  /** Resolves once the storage is open and every queue has its id there. */
+  async ready(): Promise<void> {
+    if (this.#opening !== undefined && this.#defined === this.#queues.length) return this.#opening;
+    const queues = [...this.#queues];
+    const opening = this.#open(queues);
+    this.#opening = opening;
+    this.#defined = queues.length;
+    try {
+      await opening;
+    } catch (error) {
+      // The next caller tries again.
+      if (this.#opening === opening) this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async start(): Promise<void> {
+    if (this.#state !== "idle") return;
+    await this.ready();
+    await this.#incarnation.begin();
+    this.#state = "started";
+    this.#poll.start();
+    this.#notices.look();
+    this.#wake.now();
+  }
+
+  /** Looks at the storage soon. */
+  wake(): void {
+    this.#wake.now();
+  }
+
+  /** Settles what ended and starts what is due, until neither is left for now. */
+  async tick(): Promise<void> {
+    if (this.#ticking !== undefined) {
+      this.#again = true;
+      return this.#ticking;
+    }
+    this.#ticking = this.#rounds();
+    try {
+      await this.#ticking;
+    } finally {
+      this.#ticking = undefined;
+    }
+  }
+
+  /** Hands over everything that waits, paused queues apart, for as long as `graceMs` allows. */
+  async empty(graceMs: number): Promise<void> {
+    if (this.#state !== "started") return;
+    const outstanding = await makeAllDue(this.storage, this.#queues);
+    await this.#waitWhile(outstanding, graceMs);
+  }
+
+  /** Claims nothing more, then waits until every handler ended and is settled, or `graceMs` passed. */
+  async drainRuns(graceMs: number): Promise<void> {
+    if (this.#state === "started") this.#state = "stopping";
+    await this.#waitWhile(async () => this.#runs.size > 0 || this.#outbox.length > 0, graceMs);
+  }
+
+  /** Aborts what still runs, gives all leases back, and closes the storage. */
+  async close(): Promise<void> {
+    this.#state = "stopped";
+    this.#wake.stop();
+    this.#loseAll("STOPPED", "The engine was stopped before the handler ended.");
+    await this.#poll.stop();
+    await this.#ticking?.catch(() => undefined);
+    await this.#notices.stop();
+    await this.#incarnation.end();
+    this.progressed.notify();
+    await this.storage.close();
+  }
+
+  #waitWhile(busy: () => Promise<boolean>, graceMs: number): Promise<void> {
+    const { clock } = this.#around;
+    return waitWhile({ busy, graceMs, clock, progressed: this.progressed, wake: this.#wake });
+  }
+
+  async #open(queues: readonly Queue[]): Promise<void> {
+    await this.storage.open({ clock: this.#around.clock });
+    const definitions = queues.map(({ name, onDead }) => ({ name, notify: onDead !== undefined }));
+    const defined = await this.storage.define(definitions);
+    for (let n = 0; n < queues.length; n++) {
+      (queues[n] as Queue).id = (defined[n] as { readonly id: number }).id;
+    }
+  }
+
+  /** What this process committed: look at once when a group is full, else when it is due. */
+  #appended(chunks: readonly OpenChunk[]): void {
+    // A process that only adds counts nothing: it has nothing to look for.
+    if (this.#state !== "started") return;
+    let within = Number.POSITIVE_INFINITY;
+    for (const { queue, group, count, bytes } of chunks) {
+      if ((queue as Queue).waiting.add(group, count, bytes)) this.#wake.now();
+      within = Math.min(within, queue.maxWaitMs);
+    }
+    this.#wake.within(within);
+  }
+
+  async #lookAround(): Promise<void> {
+    try {
+      if (!this.storage.changed()) return;
+      this.progressed.notify();
+      this.#wake.now();
+    } catch (error) {
+      this.#around.logger.warn("Asking the storage for changes failed.", { error });
+    }
+  }
+
+  async #tickSafely(): Promise<void> {
+    try {
+      await this.tick();
+    } catch (error) {
+      this.#around.logger.error("A look at the storage failed.", { error });
+    }
+  }
+
+  async #rounds(): Promise<void> {
+    if (this.#state === "idle" || this.#state === "stopped") return;
+    do {
+      this.#again = false;
+      await this.#round();
+    } while (this.#again && !this.stopped);
+  }
+
+  async #round(): Promise<void> {
+    try {
+      await this.ready();
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    if (this.#doubt) await this.#reconcile();
+    const { gate } = this.#around;
+    const open = this.#state === "started" && gate.isOpenFor(this);
+    const claims = this.#queues.map((queue) => queue.claim(open));
+    const settlements = this.#outbox;
+    if (settlements.length === 0 && claims.every(({ limit }) => limit === 0)) return;
+    this.#outbox = [];
+    const alone = open && gate.ask(this);
+    let exchanged: Exchanged | undefined;
+    try {
+      const { id: incarnation } = this.#incarnation;
+      exchanged = await this.storage.exchange({ incarnation, settlements, claims, alone });
+    } catch (error) {
+      this.#outbox = [...settlements, ...this.#outbox];
+      this.#failed(error);
+    }
+    if (exchanged !== undefined) {
+      this.#failures = 0;
+      this.#settled(settlements, exchanged.settled);
+      this.#wake.within(Math.min(this.#around.tickIntervalMs, untilNext(exchanged)));
+      if (open && !exchanged.more) for (const queue of this.#queues) queue.waiting.exhausted();
+      // The first batch enters the gate before anybody else may ask.
+      await this.#dispatch(exchanged);
+    } else gate.answer(this, false);
+  }
+
+  /** Releases what is leased to this process and not run by it, and drops what it does not own. */
+  async #reconcile(): Promise<void> {
+    const running = [...this.#runs.values()].map(({ lease }) => lease);
+    const known = [...running, ...this.#outbox.map(({ batch, token }) => ({ batch, token }))];
+    try {
+      for (const { batch, token } of await this.storage.reconcile(this.#incarnation.id, known)) {
+        const run = this.#runs.get(batch);
+        if (run?.lease.token === token) run.lose("LEASE_LOST", "Another process has this batch.");
+      }
+      this.#doubt = false;
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  /** The reply is lost or never was one: find out which leases are ours, and try again later. */
+  #failed(error: unknown): void {
+    this.#failures++;
+    const { clock, logger } = this.#around;
+    const delayMs = retryDelayMs(TROUBLE, this.#failures, clock.random());
+    if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
+    logger.warn("The storage failed; trying again.", { error, delayMs });
+    this.#wake.within(delayMs);
+  }
+
+  #settled(settlements: readonly Settlement[], answers: readonly ("settled" | "lost")[]): void {
+    if (settlements.length === 0) return;
+    let dead = false;
+    for (let n = 0; n < settlements.length; n++) {
+      const { batch, token, outcome } = settlements[n] as Settlement;
+      if (answers[n] === "settled") dead ||= outcome.kind === "split" && outcome.dead.length > 0;
+      else {
+        this.#around.logger.warn("Another process took a batch over.", { batch, token });
+        void this.#incarnation.beat();
+      }
+    }
+    if (dead) this.#notices.look();
+    this.progressed.notify();
+  }
+
+  async #dispatch({ claimed, suspectWaiting }: Exchanged): Promise<void> {
+    const [first, ...others] = claimed;
+    // Claimed while the engine stopped: `close` gives it back.
+    if (first !== undefined && this.#state !== "stopped") this.#run(first);
+    this.#around.gate.answer(this, suspectWaiting);
+    for (const batch of others) {
+      // Decoding a full chunk takes about a millisecond: let others have a turn in between.
+      await turn(this.#around.clock);
+      if (this.#state === "stopped") return;
+      this.#run(batch);
+    }
+  }
+
+  #run(claimed: ClaimedBatch): void {
+    const queue = this.#queues.find(({ id }) => id === claimed.queue) as Queue;
+    const run = new Run(this.storage, this.#around, queue, claimed);
+    queue.waiting.sealed(claimed.group, claimed.left);
+    queue.running++;
+    this.#runs.set(claimed.batch, run);
+    this.#around.gate.enter(claimed.alone);
+    void this.#follow(run);
+  }
+
+  async #follow(run: Run): Promise<void> {
+    const end = await run.execute();
+    const { claimed, queue } = run;
+    if (this.#runs.get(claimed.batch) === run) this.#runs.delete(claimed.batch);
+    queue.running--;
+    if (end.kind === "settle") this.#outbox.push(end.settlement);
+    else this.progressed.notify();
+    if (end.kind === "settled" && end.outcome.kind === "split") this.#notices.look();
+    this.#around.gate.leave(claimed.alone);
+    this.#wake.now();
+  }
+
+  #loseAll(code: "LEASE_LOST" | "STOPPED", message: string): void {
+    for (const run of this.#runs.values()) run.lose(code, message);
+  }
+
+  /** Now and then: leases are compared, and letters whose `onDead` failed come up again. */
+  #afterBeat(): void {
+    this.#beats++;
+    if (this.#beats % RECONCILE_BEATS === 0) {
+      this.#doubt = true;
+      this.#wake.now();
+    }
+    this.#notices.look();
+    this.progressed.notify();
+  }
+}
+
+/** How long until something may be claimable that is not now, ms. */
+function untilNext({ more, nextAt, now }: Exchanged): number {
+  if (nextAt !== null && nextAt > now) return nextAt - now;
+  // What is claimable now and was not claimed waits for a slot, and a freed slot wakes the loop.
+  return more || nextAt === null ? Number.POSITIVE_INFINITY : 1;
+}
