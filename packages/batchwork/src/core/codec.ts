@@ -6,7 +6,7 @@
  * wrapped as `{"\u0000rich": …}`, still JSON, so a chunk of items is one array that parses at once.
  */
 import { BatchworkError } from "./errors.ts";
-import { classify } from "./inspect.ts";
+import { checkRich } from "./inspect.ts";
 import { isRun, type Run } from "./members.ts";
 import { isPlain } from "./plain.ts";
 
@@ -50,7 +50,7 @@ export function createCodec(rich: RichFormat): Codec {
           const text = JSON.stringify(item);
           if (!text.startsWith(RICH_PREFIX) || !isWrapped(item)) return text;
         }
-        if (classify(item, isWrapped(item)) === "plain") return JSON.stringify(item);
+        checkRich(item);
         return `${RICH_PREFIX}${rich.stringify(item)}}`;
       } catch (cause) {
         if (cause instanceof BatchworkError) throw cause;

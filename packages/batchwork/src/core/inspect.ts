@@ -1,43 +1,32 @@
 /**
- * The thorough half of the codec's check: which way of writing a value keeps it, or, when none does,
- * where and why. Runs only for what `plain.ts` does not wave through.
+ * The thorough half of the codec's check: does the rich format keep this value, and if not, where and
+ * why not? Runs only for what `plain.ts` does not wave through.
  */
 import { BatchworkError, type ErrorCode } from "./errors.ts";
 import { builtInOf, hasExtras } from "./built-ins.ts";
 import { DEPTH_MAX, ITEM_BYTES_MAX, ITEM_VALUES_MAX } from "./limits.ts";
 
-/** `plain`: JSON keeps it. `rich`: only the rich format does. */
-export type Classified = "plain" | "rich";
-
-/**
- * How to write `item`; throws `ITEM_INVALID` or `ITEM_TOO_LARGE` when it cannot be kept. With
- * `mustBeRich`, JSON will not do whatever the item holds.
- */
-export function classify(item: unknown, mustBeRich: boolean): Classified {
-  const walk = new Walk(mustBeRich || "toJSON" in Array.prototype);
+/** Throws `ITEM_INVALID` or `ITEM_TOO_LARGE` unless the rich format keeps `item`. */
+export function checkRich(item: unknown): void {
+  const walk = new Walk();
   walk.visit(item);
-  return walk.finish();
+  walk.finish();
 }
 
 class Walk {
   #path: string[] = ["$"];
-  #rich: boolean;
   #valuesLeft = ITEM_VALUES_MAX + 1;
   /** Where an own `__proto__` was seen first: JSON keeps it, the rich format cannot. */
   #proto: { readonly path: string; readonly value: unknown } | undefined;
   /** The containers around the current value, to tell a cycle from mere depth. */
   readonly #around: object[] = [];
 
-  constructor(rich: boolean) {
-    this.#rich = rich;
-  }
-
-  finish(): Classified {
-    if (!this.#rich) return "plain";
-    if (this.#proto === undefined) return "rich";
+  /** Said last: whoever removes what else is wrong may be left with plain JSON. */
+  finish(): void {
+    if (this.#proto === undefined) return;
     const { path, value } = this.#proto;
     this.#path = [path];
-    return this.#reject(
+    this.#reject(
       value,
       'is a property named "__proto__" in an item that JSON alone cannot store',
       "rename it, or store the item's dates, bigints and the like as text",
@@ -46,24 +35,11 @@ class Walk {
 
   visit(value: unknown): void {
     if (--this.#valuesLeft < 0) this.#tooLarge(value);
-    switch (typeof value) {
-      case "string":
-      case "boolean":
-        return;
-      case "number":
-        if (!Number.isFinite(value) || Object.is(value, -0)) this.#rich = true;
-        return;
-      case "undefined":
-      case "bigint":
-        this.#rich = true;
-        return;
-      case "function":
-        return this.#reject(value, "is a function", "store data only; methods are not data");
-      case "symbol":
-        return this.#reject(value, "is a symbol", "store a string instead");
-      case "object":
-        if (value !== null) this.#enter(value);
+    if (typeof value === "object" && value !== null) this.#enter(value);
+    if (typeof value === "function") {
+      this.#reject(value, "is a function", "store data only; methods are not data");
     }
+    if (typeof value === "symbol") this.#reject(value, "is a symbol", "store a string instead");
   }
 
   #enter(value: object): void {
@@ -90,9 +66,7 @@ class Walk {
   #container(value: object): void {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (Array.isArray(value) && prototype === Array.prototype) return this.#array(value);
-    if (prototype === null) this.#rich = true;
     if (prototype === null || prototype === Object.prototype) return this.#object(value);
-    this.#rich = true;
     const kind = builtInOf(value, prototype as object);
     if (kind === null) {
       return this.#reject(
@@ -154,8 +128,6 @@ class Walk {
         this.#path.push(`[${index}]`);
         this.#property(value, String(index));
         this.#path.pop();
-      } else {
-        this.#rich = true;
       }
     }
     // One more is `length` itself.

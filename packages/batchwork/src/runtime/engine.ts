@@ -137,11 +137,13 @@ export class Batchwork {
   }
 
   async #stop(graceMs: number): Promise<void> {
-    await this.#started?.catch(() => undefined);
     const { clock } = this.#around;
     const endAt = clock.monotonicMs() + graceMs;
     const runners = this.#runners();
-    await Promise.all(runners.map(async ({ intake }) => intake.close()));
+    // Closed before anything is awaited: an add after this call is refused.
+    const committed = Promise.all(runners.map(async ({ intake }) => intake.close()));
+    await this.#started?.catch(() => undefined);
+    await committed;
     await this.#ephemeral?.empty(graceMs);
     const left = Math.max(0, endAt - clock.monotonicMs());
     await Promise.all(runners.map(async (runner) => runner.drainRuns(left)));

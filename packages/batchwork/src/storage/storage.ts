@@ -317,7 +317,10 @@ export interface QueueCounts {
   readonly leased: number;
   /** Dead letters. */
   readonly dead: number;
-  /** When the oldest waiting item is due, storage time; `null` when none waits. */
+  /**
+   * When the oldest waiting item is due, storage time, or earlier where a younger one is due before
+   * it; `null` when none waits.
+   */
   readonly dueAt: number | null;
 }
 

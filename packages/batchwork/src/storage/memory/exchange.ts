@@ -61,15 +61,17 @@ function isClaimable({ seals, retries }: Queue, now: number): boolean {
 }
 
 /**
- * The first moment after `now` at which a group or a suspect may become claimable. Behind one that
- * is claimable now others may hide, so the answer is then the next ms: early, but never late.
+ * The first moment after `now` at which a group or a suspect may become claimable. What is claimable
+ * already and was not claimed is beyond a limit: its process looks again when a place becomes free.
  */
 function lookAgainAt(queues: readonly Queue[], now: number): number | null {
   let next = Number.POSITIVE_INFINITY;
   for (const { paused, seals, retries, suspects } of queues) {
     if (paused) continue;
-    next = Math.min(next, seals.peek()?.at ?? next, retries.peek()?.at ?? next);
-    for (const { at } of suspects) if (at > now) next = Math.min(next, at);
+    const heads = [seals.peek(), retries.peek(), ...suspects];
+    for (const head of heads) {
+      if (head !== undefined && head.at > now) next = Math.min(next, head.at);
+    }
   }
-  return next === Number.POSITIVE_INFINITY ? null : Math.max(next, now + 1);
+  return next === Number.POSITIVE_INFINITY ? null : next;
 }

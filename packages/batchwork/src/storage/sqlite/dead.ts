@@ -1,0 +1,193 @@
+/** Dead letters: kept until somebody redrives or discards them. */
+import { joinItems, splitItems } from "../../core/codec.ts";
+import type { StoredError } from "../../core/errors.ts";
+import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
+import { itemIds, selectMembers, type Member } from "../../core/members.ts";
+import type { Dead } from "../../core/settle.ts";
+import type { DeadQuery, DeadRow } from "../storage.ts";
+import { groupName, storedGroup } from "./group-name.ts";
+import { append } from "./intake.ts";
+import { memberTexts, textBytes } from "./payloads.ts";
+import { queueRow } from "./queues.ts";
+import type { Statements } from "./statements.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** A row of `batchwork_dead`. */
+interface LetterRow {
+  readonly id: number;
+  readonly queue: number;
+  readonly grp: string;
+  readonly item: string;
+  readonly item_id: string;
+  readonly error: string;
+  readonly attempts: number;
+  readonly crashes: number;
+  readonly batch: number;
+  readonly root: number;
+  readonly died_at: number;
+}
+
+/** The batch in which items died. */
+export interface Grave {
+  readonly id: number;
+  readonly queue: number;
+  readonly grp: number;
+  readonly root: number | null;
+  readonly crashes: number;
+}
+
+/** Letters read at a time by a redrive. */
+const PAGE = 500;
+
+/** Makes dead letters of some items of a batch. */
+export function bury(
+  { sql, now }: Transaction,
+  batch: Grave,
+  members: readonly Member[],
+  dead: readonly Dead[],
+  attempts: number,
+): void {
+  if (dead.length === 0) return;
+  const letters = dead.toSorted((a, b) => a.position - b.position);
+  const selected = selectMembers(
+    members,
+    letters.map(({ position }) => position),
+  );
+  const items = memberTexts(sql, selected).flatMap((text) => splitItems(text));
+  const ids = itemIds(selected);
+  const { grp: group } = sql.groupById.get(batch.grp) as { readonly grp: string };
+  const noticeAt = queueRow(sql, batch.queue).notify === 1 ? 0 : null;
+  for (const [n, { error }] of letters.entries()) {
+    sql.insertDead.run(
+      batch.queue,
+      group,
+      items[n] as string,
+      ids[n] as string,
+      JSON.stringify(error),
+      attempts,
+      batch.crashes,
+      batch.id,
+      batch.root ?? batch.id,
+      now,
+      noticeAt,
+    );
+  }
+}
+
+export function deadLetters(sql: Statements, query: DeadQuery): DeadRow[] {
+  const { queue, group, after, limit } = query;
+  const rows =
+    group === null
+      ? sql.dead.all(queue, after, limit)
+      : sql.deadOfGroup.all(queue, storedGroup(group), after, limit);
+  return (rows as LetterRow[]).map((row) => letter(row));
+}
+
+export function redrive(tx: Transaction, queue: number, ids: readonly number[] | "all"): number {
+  const { sql } = tx;
+  const chunks = new RedrivenChunks(tx, queue);
+  if (ids !== "all") {
+    const list = JSON.stringify(ids);
+    const rows = sql.deadByIds.all(list, queue) as LetterRow[];
+    for (const row of rows) chunks.add(row);
+    chunks.end();
+    return rows.length === 0 ? 0 : Number(sql.deleteDead.run(list, queue).changes);
+  }
+  let after = 0;
+  for (;;) {
+    const rows = sql.dead.all(queue, after, PAGE) as LetterRow[];
+    const last = rows.at(-1);
+    if (last === undefined) break;
+    for (const row of rows) chunks.add(row);
+    after = last.id;
+  }
+  chunks.end();
+  return after === 0 ? 0 : Number(sql.deleteAllDead.run(queue).changes);
+}
+
+export function discard(
+  { sql }: Transaction,
+  queue: number,
+  ids: readonly number[] | "all",
+): number {
+  const { changes } =
+    ids === "all" ? sql.deleteAllDead.run(queue) : sql.deleteDead.run(JSON.stringify(ids), queue);
+  return Number(changes);
+}
+
+/** Whole batches, so that one call of `onDead` can name all items that died together. */
+export function takeUnnotified(
+  { sql, now }: Transaction,
+  queue: number,
+  limit: number,
+  retryMs: number,
+): DeadRow[] {
+  const rows = sql.unnotified.all(queue, now, 0, limit) as LetterRow[];
+  const last = rows.at(-1);
+  if (last === undefined) return [];
+  rows.push(...(sql.unnotifiedOfBatch.all(queue, now, last.id, last.batch) as LetterRow[]));
+  sql.postponeNotice.run(now + retryMs, JSON.stringify(rows.map(({ id }) => id)));
+  return rows.map((row) => letter(row));
+}
+
+export function acknowledgeDead({ sql }: Transaction, ids: readonly number[]): void {
+  if (ids.length > 0) sql.acknowledgeDead.run(JSON.stringify(ids));
+}
+
+function letter(row: LetterRow): DeadRow {
+  return {
+    id: row.id,
+    queue: row.queue,
+    group: groupName(row.grp),
+    itemId: row.item_id,
+    payload: row.item,
+    error: JSON.parse(row.error) as StoredError,
+    attempts: row.attempts,
+    crashes: row.crashes,
+    batch: row.batch,
+    rootId: row.root,
+    diedAt: row.died_at,
+  };
+}
+
+/** Puts letters back as chunks: one per group until it is full, in order of age. */
+class RedrivenChunks {
+  readonly #tx: Transaction;
+  readonly #queue: number;
+  readonly #open = new Map<string, { items: string[]; bytes: number }>();
+
+  constructor(tx: Transaction, queue: number) {
+    this.#tx = tx;
+    this.#queue = queue;
+  }
+
+  add({ grp, item }: LetterRow): void {
+    const bytes = textBytes(item, 1);
+    let chunk = this.#open.get(grp);
+    if (chunk !== undefined) {
+      const full = chunk.items.length >= CHUNK_ITEMS_MAX || chunk.bytes + bytes > CHUNK_BYTES_MAX;
+      if (full) {
+        this.#append(grp);
+        chunk = undefined;
+      }
+    }
+    if (chunk === undefined) {
+      chunk = { items: [], bytes: 0 };
+      this.#open.set(grp, chunk);
+    }
+    chunk.items.push(item);
+    chunk.bytes += bytes;
+  }
+
+  end(): void {
+    for (const grp of this.#open.keys()) this.#append(grp);
+  }
+
+  #append(grp: string): void {
+    const { items, bytes } = this.#open.get(grp) as { items: string[]; bytes: number };
+    this.#open.delete(grp);
+    const payload = joinItems(items);
+    const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
+    append(this.#tx, [{ ...chunk, payload, dueInMs: 0 }]);
+  }
+}

@@ -1,0 +1,32 @@
+/** Appending: inserts, and nothing else. */
+import { INLINE_PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
+import type { AppendedChunk, NewChunk } from "../storage.ts";
+import { storedGroup } from "./group-name.ts";
+import type { IntakeStatements } from "./statements.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** Inserts the chunks in the order given, so their ids ascend in it. */
+export function append(
+  { sql, now }: Transaction<IntakeStatements>,
+  chunks: readonly NewChunk[],
+): AppendedChunk[] {
+  return chunks.map(({ queue, group, count, bytes, payload, dueInMs }) => {
+    const text = payload as string;
+    const dueAt = now + dueInMs;
+    // A character has at most three bytes; most have one, so this is the cheap side to err on.
+    const inline = text.length <= INLINE_PAYLOAD_BYTES_MAX;
+    const data = inline ? text : null;
+    const { lastInsertRowid } = sql.insertChunk.run(
+      queue,
+      storedGroup(group),
+      count,
+      bytes,
+      count,
+      dueAt,
+      data,
+    );
+    const id = Number(lastInsertRowid);
+    if (!inline) sql.insertPayload.run(id, text);
+    return { id, dueAt };
+  });
+}

@@ -1,0 +1,49 @@
+/** Items as text, read from where chunks keep them. */
+import { pickText, SEPARATOR } from "../../core/codec.ts";
+import { BatchworkError } from "../../core/errors.ts";
+import { memberCount, type Member } from "../../core/members.ts";
+import type { Statements } from "./statements.ts";
+
+/** What is kept of a chunk besides its group. */
+export interface ChunkText {
+  readonly count: number;
+  readonly bytes: number;
+  /** The items, or `null` when they have a row of their own. */
+  readonly data: string | null;
+}
+
+/** The text of a chunk whose header was read before. */
+export function chunkText(sql: Statements, id: number, data: string | null): string {
+  if (data !== null) return data;
+  const row = sql.payload.get(id) as { readonly data: string } | undefined;
+  if (row !== undefined) return row.data;
+  throw missing(id);
+}
+
+/** The texts that members name: one per member, just its items. */
+export function memberTexts(sql: Statements, members: readonly Member[]): string[] {
+  return members.map(({ chunk, items }) => {
+    const row = sql.chunk.get(chunk) as ChunkText | undefined;
+    if (row === undefined) throw missing(chunk);
+    return pickText(chunkText(sql, chunk, row.data), items, row.count);
+  });
+}
+
+/** Bytes of the items in such a text: the separators between them do not count. */
+export function textBytes(text: string, count: number): number {
+  return Buffer.byteLength(text) - SEPARATOR.length * (count - 1);
+}
+
+/** Bytes of the items of all members. */
+export function memberBytes(members: readonly Member[], texts: readonly string[]): number {
+  let bytes = 0;
+  for (let n = 0; n < members.length; n++) {
+    bytes += textBytes(texts[n] as string, memberCount(members[n] as Member));
+  }
+  return bytes;
+}
+
+function missing(chunk: number): BatchworkError {
+  const message = `The items of chunk ${chunk} are gone: the database was changed from outside.`;
+  return new BatchworkError("STORAGE_FAILED", message, { field: "chunk", value: chunk });
+}

@@ -1,0 +1,95 @@
+/** What becomes of batches whose process died, and of what nobody needs any more. */
+import { BatchworkError, type StoredError } from "../../core/errors.ts";
+import { afterCrash, isDeadly } from "../../core/lease.ts";
+import { unpackMembers } from "../../core/members.ts";
+import type { Reaped } from "../storage.ts";
+import { crashRecord, flag, stateAfter, type BatchRow } from "./batches.ts";
+import { freeMembers } from "./chunks.ts";
+import { bury } from "./dead.ts";
+import { GroupChanges } from "./group-changes.ts";
+import { heldBy } from "./leases.ts";
+import type { Transaction } from "./transaction.ts";
+
+/** Finished batches that are kept in each queue: to answer who settles again, and to look back. */
+export const DONE_BATCHES_KEPT = 10_000;
+
+/** Rows that one housekeeping deletes of a kind at most: about 20 ms. */
+const DELETED_MAX = 10_000;
+
+/** Empty groups are worth a write from this many on; a few will be used again. */
+const EMPTY_GROUPS_KEPT = 1000;
+
+export function reap(tx: Transaction, maxCrashes: number): Reaped {
+  const groups = new GroupChanges(tx);
+  const incarnations: number[] = [];
+  let released = 0;
+  let dead = 0;
+  for (const { id, expires_at: expiresAt } of expired(tx)) {
+    // Compared once more: what counts is the expiry that was read.
+    if (Number(tx.sql.bury.run(id, expiresAt).changes) === 0) continue;
+    incarnations.push(id);
+    for (const batch of heldBy(tx, id)) {
+      const lost = crash(tx, groups, batch, id, maxCrashes);
+      dead += lost;
+      if (lost === 0) released++;
+    }
+  }
+  groups.save();
+  keepHouse(tx);
+  return { incarnations, released, dead };
+}
+
+interface IncarnationRow {
+  readonly id: number;
+  readonly expires_at: number;
+}
+
+function expired({ sql, now }: Transaction): IncarnationRow[] {
+  return sql.expired.all(now) as IncarnationRow[];
+}
+
+/** The owner died. Returns how many items are dead letters because of it. */
+function crash(
+  tx: Transaction,
+  groups: GroupChanges,
+  batch: BatchRow,
+  incarnation: number,
+  maxCrashes: number,
+): number {
+  const { sql, now } = tx;
+  const { id, grp, alone, settled } = batch;
+  const record = afterCrash(crashRecord(batch), alone === 1);
+  const { suspect, crashes } = record;
+  const state = stateAfter(batch.state, "crash");
+  groups.ended(grp);
+  if (!isDeadly(record, maxCrashes)) {
+    sql.crashBatch.run(state, now, flag(suspect), crashes, incarnation, alone, id);
+    return 0;
+  }
+  const members = unpackMembers(batch.members as string);
+  const error = crashedError(crashes);
+  const dead = Array.from({ length: batch.count }, (_, position) => ({ position, error }));
+  // The attempt that the process did not survive is not one that failed.
+  bury(tx, { ...batch, crashes }, members, dead, batch.attempt - 1);
+  freeMembers(sql, members);
+  sql.finishBatch.run(stateAfter(state, "finish"), settled, now, id);
+  return batch.count;
+}
+
+/** Without a stack: it would show this file, where nothing is wrong. */
+function crashedError(crashes: number): StoredError {
+  const message = `The process died ${crashes} times while it ran this batch alone.`;
+  const { name, code } = new BatchworkError("CRASHED", message);
+  return { name, message, code };
+}
+
+function keepHouse({ sql }: Transaction): void {
+  for (const { id } of sql.queueIds.all() as { readonly id: number }[]) {
+    const oldest = sql.firstToForget.get(id, DONE_BATCHES_KEPT) as
+      { readonly id: number } | undefined;
+    if (oldest !== undefined) sql.forget.run(id, oldest.id, DELETED_MAX);
+  }
+  const empty = sql.emptyGroups.all(DELETED_MAX) as { readonly id: number }[];
+  if (empty.length < EMPTY_GROUPS_KEPT) return;
+  sql.deleteGroups.run(JSON.stringify(empty.map(({ id }) => id)));
+}

@@ -1,0 +1,251 @@
+/** The storage port on SQLite: opens the database, and gives each method its transaction. */
+import { BatchworkError } from "../../core/errors.ts";
+import type { Lease } from "../../core/lease.ts";
+import type {
+  AppendedChunk,
+  DeadQuery,
+  DeadRow,
+  Exchange,
+  Exchanged,
+  NewChunk,
+  Outstanding,
+  QueueCounts,
+  QueueDefinition,
+  QueueInfo,
+  Reaped,
+  RunningBatch,
+  Storage,
+  StorageEnv,
+  Transact,
+} from "../storage.ts";
+import { appendInside } from "./append-inside.ts";
+import { Connection, type Durability } from "./connection.ts";
+import * as dead from "./dead.ts";
+import { exchange } from "./exchange.ts";
+import { mainFile, type SqliteHandle } from "./handle.ts";
+import { append } from "./intake.ts";
+import * as leases from "./leases.ts";
+import { isMigrated, migrate } from "./migrate.ts";
+import * as queues from "./queues.ts";
+import { reap } from "./reap.ts";
+import * as status from "./status.ts";
+import { transact } from "./transact.ts";
+import { Transactions } from "./transaction.ts";
+
+/** Where the data are and how they are kept, checked and complete. */
+export interface SqliteSettings {
+  readonly source: { readonly path: string } | { readonly database: SqliteHandle };
+  readonly durability: Durability;
+  readonly busyTimeoutMs: number;
+}
+
+/** Chunks that `counts` looks through each time; with more it writes down what it has counted. */
+const UNCOUNTED_MAX = 1000;
+
+/** What there is while the storage is open. */
+interface Opened {
+  readonly connection: Connection;
+  readonly transactions: Transactions;
+}
+
+/** See {@link Storage} for what each method promises. */
+export class SqliteStorage implements Storage {
+  readonly payload = "text";
+  readonly durable: boolean;
+  readonly #settings: SqliteSettings;
+  #opening: Promise<void> | undefined;
+  #opened: Opened | undefined;
+  #dataVersion = 0;
+  /** Something was appended in a transaction of the user's own that nobody tells us the end of. */
+  #appendedInside = false;
+  /** Queues that are known to exist; none is ever removed. */
+  readonly #queues = new Set<number>();
+
+  constructor(settings: SqliteSettings) {
+    this.#settings = settings;
+    const { source } = settings;
+    this.durable = "path" in source ? !isInMemory(source.path) : mainFile(source.database) !== "";
+  }
+
+  async open(env: StorageEnv): Promise<void> {
+    this.#opening ??= this.#open(env);
+    try {
+      await this.#opening;
+    } catch (error) {
+      // The next caller tries again.
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    const opened = this.#opened;
+    this.#opened = undefined;
+    this.#opening = undefined;
+    // Behind everything that was asked for before.
+    await opened?.transactions.last(() => opened.connection.close());
+  }
+
+  changed(): boolean {
+    if (this.#opened === undefined) return false;
+    const { connection } = this.#opened;
+    let changed = false;
+    if (this.#appendedInside && !connection.inForeignTransaction) {
+      this.#appendedInside = false;
+      changed = true;
+    }
+    const version = connection.dataVersion();
+    if (version !== this.#dataVersion) changed = true;
+    this.#dataVersion = version;
+    return changed;
+  }
+
+  async define(definitions: readonly QueueDefinition[]): Promise<QueueInfo[]> {
+    return this.#ready.write((tx) => queues.define(tx, definitions));
+  }
+
+  async setPaused(ids: readonly number[], paused: boolean): Promise<void> {
+    await this.#ready.write((tx) => queues.setPaused(tx, ids, paused));
+  }
+
+  async append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    return this.#ready.write((tx) => {
+      this.#checkQueues(chunks);
+      return append(tx, chunks);
+    });
+  }
+
+  appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[] {
+    const { time } = this.#ready;
+    const { connection } = this.#opened as Opened;
+    this.#checkQueues(chunks);
+    const appended = appendInside(connection, time, tx, chunks);
+    if (tx === connection.handle) this.#appendedInside = true;
+    return appended;
+  }
+
+  async exchange(request: Exchange): Promise<Exchanged> {
+    return this.#ready.write((tx) => exchange(tx, request));
+  }
+
+  async progress(lease: Lease, percent: number, note: string): Promise<boolean> {
+    return this.#ready.write((tx) => leases.progress(tx, lease, percent, note));
+  }
+
+  async transact<R>(request: Transact<R>): Promise<R> {
+    const transactions = this.#ready;
+    const { connection } = this.#opened as Opened;
+    return transactions.alone(() => transact(connection, transactions.time, request));
+  }
+
+  async enroll(leaseMs: number): Promise<number> {
+    return this.#ready.write((tx) => leases.enroll(tx, leaseMs));
+  }
+
+  async heartbeat(incarnation: number, leaseMs: number): Promise<boolean> {
+    return this.#ready.write((tx) => leases.heartbeat(tx, incarnation, leaseMs));
+  }
+
+  async reap(maxCrashes: number): Promise<Reaped> {
+    return this.#ready.write((tx) => reap(tx, maxCrashes));
+  }
+
+  async absolve(incarnation: number): Promise<void> {
+    await this.#ready.write((tx) => leases.absolve(tx, incarnation));
+  }
+
+  async reconcile(incarnation: number, known: readonly Lease[]): Promise<Lease[]> {
+    return this.#ready.write((tx) => leases.reconcile(tx, incarnation, known));
+  }
+
+  async release(given: readonly Lease[]): Promise<void> {
+    await this.#ready.write((tx) => leases.release(tx, given));
+  }
+
+  async retire(incarnation: number): Promise<void> {
+    await this.#ready.write((tx) => leases.retire(tx, incarnation));
+  }
+
+  async makeDue(queue: number, group: string | null): Promise<number> {
+    return this.#ready.write((tx) => status.makeDue(tx, queue, group));
+  }
+
+  async outstanding(query: Outstanding): Promise<number> {
+    return this.#ready.read((sql) => status.outstanding(sql, query));
+  }
+
+  async counts(queue: number, group: string | null): Promise<QueueCounts> {
+    const transactions = this.#ready;
+    if ((await transactions.read((sql) => status.uncounted(sql, queue))) > UNCOUNTED_MAX) {
+      await transactions.write((tx) => status.countWaiting(tx, queue));
+    }
+    return transactions.read((sql) => status.counts(sql, queue, group));
+  }
+
+  async running(queue: number): Promise<RunningBatch[]> {
+    return this.#ready.read((sql) => status.running(sql, queue));
+  }
+
+  async deadLetters(query: DeadQuery): Promise<DeadRow[]> {
+    return this.#ready.read((sql) => dead.deadLetters(sql, query));
+  }
+
+  async redrive(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    return this.#ready.write((tx) => dead.redrive(tx, queue, ids));
+  }
+
+  async discard(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    return this.#ready.write((tx) => dead.discard(tx, queue, ids));
+  }
+
+  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
+    return this.#ready.write((tx) => dead.takeUnnotified(tx, queue, limit, retryMs));
+  }
+
+  async acknowledgeDead(ids: readonly number[]): Promise<void> {
+    await this.#ready.write((tx) => dead.acknowledgeDead(tx, ids));
+  }
+
+  get #ready(): Transactions {
+    if (this.#opened !== undefined) return this.#opened.transactions;
+    throw new BatchworkError(
+      "STORAGE_FAILED",
+      "The SQLite storage is not open: call open() first.",
+    );
+  }
+
+  async #open({ clock }: StorageEnv): Promise<void> {
+    const { source, durability, busyTimeoutMs } = this.#settings;
+    const connection =
+      "path" in source ? await Connection.open(source.path) : Connection.lend(source.database);
+    const transactions = new Transactions(connection, clock, busyTimeoutMs);
+    const { handle } = connection;
+    try {
+      // Asked first: nothing is to be changed about a database that is too new.
+      const migrated = await transactions.alone(() => isMigrated(handle));
+      await transactions.alone(() => connection.secure(durability));
+      if (!migrated) {
+        await transactions.exclusive("IMMEDIATE", () => migrate(handle, clock.wallMs()));
+      }
+      this.#dataVersion = await transactions.alone(() => connection.dataVersion());
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+    this.#opened = { connection, transactions };
+  }
+
+  /** A chunk of a queue that is not there would never be claimed by anybody. */
+  #checkQueues(chunks: readonly NewChunk[]): void {
+    for (const { queue } of chunks) {
+      if (this.#queues.has(queue)) continue;
+      queues.queueRow((this.#opened as Opened).connection.statements, queue);
+      this.#queues.add(queue);
+    }
+  }
+}
+
+function isInMemory(path: string): boolean {
+  return path === "" || path === ":memory:" || /^file:.*(?::memory:|mode=memory)/.test(path);
+}
