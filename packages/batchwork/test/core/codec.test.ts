@@ -74,6 +74,7 @@ const KEPT: Record<string, unknown> = {
   "the wrapper's own key": { "\u0000rich": 1 },
   "the wrapper's own key, nested": { a: { "\u0000rich": [1] } },
   "the wrapper's own key among others": { "\u0000rich": 1, a: 2 },
+  "the wrapper's own key after others": { a: 2, "\u0000rich": 1 },
   "the wrapper's own key in what is wrapped": { "\u0000rich": { "\u0000rich": 1n } },
   "as deep as allowed": nested(DEPTH_MAX),
 };

@@ -110,8 +110,8 @@ describe("the transaction of memory storage", () => {
     await on.storage.transact({
       lease: { batch, token },
       run: (tx: MemoryTx) => {
-        tx.onCommit(() => effects.push("one"));
-        tx.onCommit(() => effects.push("two"));
+        tx.onCommit(() => void effects.push("one"));
+        tx.onCommit(() => void effects.push("two"));
         effects.push("inside");
       },
       outcome: () => ({ kind: "done" }),
@@ -126,7 +126,7 @@ describe("the transaction of memory storage", () => {
     const failed = on.storage.transact({
       lease: { batch, token },
       run: (tx: MemoryTx) => {
-        tx.onCommit(() => effects.push("never"));
+        tx.onCommit(() => void effects.push("never"));
         throw new RangeError("no");
       },
       outcome: () => ({ kind: "done" }),

@@ -1,0 +1,143 @@
+/** Adding inside a transaction that the caller holds open on the same SQLite file. */
+import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
+
+import { describe, expect, onTestFinished, test } from "vitest";
+
+import { sqlite } from "../../src/storage/sqlite/index.ts";
+import { Fixture, itemsOf, recorder } from "./fixture.ts";
+
+const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 1000 };
+
+/** A handle of the user's on this file. */
+function handleOn(file: string): DatabaseSync {
+  const database = new DatabaseSync(file);
+  onTestFinished(() => {
+    if (database.isOpen) database.close();
+  });
+  return database;
+}
+
+describe("addSync in a transaction of the caller's", () => {
+  test("the item is delivered when the transaction commits, and not before", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<string>(f.clock);
+    const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    const { id, duplicate } = batch.addSync("paid", { tx: database });
+    expect(duplicate).toBe(false);
+    await f.advance(3000);
+    expect(deliveries).toEqual([]);
+    database.exec("COMMIT");
+    await f.advance(1000);
+    expect(deliveries).toMatchObject([{ items: ["paid"], itemIds: [id] }]);
+  });
+
+  test("an item of a transaction that was rolled back never existed", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<string>(f.clock);
+    const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
+    const database = handleOn(f.file);
+    database.exec("CREATE TABLE orders (id INTEGER)");
+    database.exec("BEGIN IMMEDIATE");
+    database.exec("INSERT INTO orders VALUES (1)");
+    const { id } = batch.addSync("ghost", { tx: database });
+    database.exec("ROLLBACK");
+    const later = await f.run(batch.add("real"));
+    await f.advance(5000);
+    expect(itemsOf(deliveries)).toEqual(["real"]);
+    expect(await f.run(batch.getBufferSize())).toBe(0);
+    expect(database.prepare("SELECT count(*) AS n FROM orders").get()).toEqual({ n: 0 });
+    expect(typeof id).toBe("string");
+    expect(typeof later.id).toBe("string");
+  });
+
+  test("a full batch of such items is handed over without waiting for maxWaitMs", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
+    );
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    for (let n = 0; n < 3; n++) batch.addSync(n, { tx: database });
+    database.exec("COMMIT");
+    await f.advance(50);
+    expect(deliveries).toMatchObject([{ items: [0, 1, 2] }]);
+  });
+
+  test("a handle that was lent to the storage is a transaction too", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<string>(f.clock);
+    const database = handleOn(f.file);
+    const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }), {
+      storage: sqlite({ database }),
+    });
+    database.exec("BEGIN");
+    batch.addSync("kept", { tx: database });
+    database.exec("COMMIT");
+    database.exec("BEGIN");
+    batch.addSync("dropped", { tx: database });
+    database.exec("ROLLBACK");
+    await f.advance(2000);
+    expect(itemsOf(deliveries)).toEqual(["kept"]);
+  });
+
+  test("what is wrong is thrown, not rejected, and leaves the transaction usable", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<unknown>(f.clock);
+    const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    expect(() => batch.addSync({ broken: Symbol("no") }, { tx: database })).toThrow(
+      expect.objectContaining({ code: "ITEM_INVALID", field: "$.broken" }),
+    );
+    expect(() => batch.addSync("x".repeat(300_000), { tx: database })).toThrow(
+      expect.objectContaining({ code: "ITEM_TOO_LARGE" }),
+    );
+    batch.addSync("fine", { tx: database });
+    database.exec("COMMIT");
+    await f.advance(2000);
+    expect(itemsOf(deliveries)).toEqual(["fine"]);
+  });
+
+  test("a handle without a transaction, or of another file, is refused", async () => {
+    const f = new Fixture("sqlite");
+    const { handler } = recorder(f.clock);
+    const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+    const mismatch = expect.objectContaining({ code: "TX_MISMATCH" });
+    expect(() => batch.addSync(1, { tx: handleOn(f.file) })).toThrow(mismatch);
+    const other = handleOn(path.join(path.dirname(f.file), "other.db"));
+    other.exec("BEGIN IMMEDIATE");
+    expect(() => batch.addSync(1, { tx: other })).toThrow(mismatch);
+    expect(() => batch.addSync(1, { tx: {} })).toThrow(mismatch);
+    expect(() => batch.addSync(1, { tx: undefined })).toThrow(mismatch);
+    expect(await f.run(batch.getBufferSize())).toBe(0);
+  });
+
+  test("before the storage is open there is nothing to add to", async () => {
+    const f = new Fixture("sqlite");
+    const { handler } = recorder(f.clock);
+    const batch = f.process().bw.batch({ ...LIMITS, handler });
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    expect(() => batch.addSync(1, { tx: database })).toThrow(
+      expect.objectContaining({ code: "TX_UNSUPPORTED" }),
+    );
+    database.exec("ROLLBACK");
+    expect(await f.run(batch.getBufferSize())).toBe(0);
+  });
+
+  test("memory storage has no transaction of the caller's to join", async () => {
+    const f = new Fixture("memory");
+    const { handler } = recorder(f.clock);
+    const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+    const database = handleOn(":memory:");
+    database.exec("BEGIN");
+    expect(() => batch.addSync(1, { tx: database })).toThrow(
+      expect.objectContaining({ code: "TX_UNSUPPORTED" }),
+    );
+    expect(await f.run(batch.getBufferSize())).toBe(0);
+  });
+});

@@ -1,0 +1,134 @@
+/** How many commits adds cost, what shares one, and in which order they land. */
+import { describe, expect, test } from "vitest";
+
+import { Fixture, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+
+const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 1000 };
+
+describe.each(STORAGES)("group commit on %s storage", (kind) => {
+  test("all adds of one turn share one commit", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    await f.run(Promise.all(numbers(256).map((n) => batch.add(n))));
+    expect(process.count("append")).toBe(1);
+  });
+
+  test("adds to several batches and groups share one commit", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) => [
+      bw.batch<number>({ ...LIMITS, name: "a", groupBy: (n) => String(n % 3), handler }),
+      bw.batch<number>({ ...LIMITS, name: "b", handler }),
+    ]);
+    await f.run(Promise.all(batch.flatMap((one) => numbers(30).map((n) => one.add(n)))));
+    expect(process.count("append")).toBe(1);
+    expect(await f.run(Promise.all(batch.map((one) => one.getBufferSize())))).toEqual([30, 30]);
+  });
+
+  test("a bulk is one commit, however many chunks it makes", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, maxSize: 10, groupBy: (n) => String(n % 7), handler }),
+    );
+    await f.run(batch.addBulk(numbers(3000)));
+    expect(process.count("append")).toBe(1);
+  });
+
+  test("a bulk of nothing resolves and commits nothing", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+    expect(await f.run(batch.addBulk([]))).toEqual([]);
+    expect(process.count("append")).toBe(0);
+  });
+
+  test("adds that arrive while a commit is under way all share the next one", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    process.faults = ({ method }) => (method === "append" ? { delayAfterMs: 100 } : undefined);
+    const adding = [batch.add(0)];
+    for (let n = 1; n <= 50; n++) {
+      await f.advance(1);
+      adding.push(batch.add(n));
+    }
+    expect(process.count("append")).toBe(1);
+    await f.runFor(200, Promise.all(adding));
+    expect(process.count("append")).toBe(2);
+  });
+
+  test("callers that add again as soon as they may keep sharing commits", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    const callers = numbers(64).map(async () => {
+      for (let n = 0; n < 10; n++) await batch.add(n);
+    });
+    await f.run(Promise.all(callers));
+    expect(process.count("append")).toBe(10);
+  });
+
+  test("a commit is bounded: 45,000 items in one turn take three", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock);
+    const sizes: number[] = [];
+    const storage = f.connect();
+    const append = storage.append.bind(storage);
+    storage.append = async (chunks) => {
+      sizes.push(chunks.reduce((sum, { count }) => sum + count, 0));
+      return append(chunks);
+    };
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
+      storage,
+    });
+    await f.run(Promise.all(numbers(9).map(() => batch.addBulk(numbers(5000)))));
+    expect(sizes).toEqual([20_000, 20_000, 5000]);
+  });
+
+  test("a commit is bounded in bytes too", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<string>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
+    const mebibyte = Array.from({ length: 8 }, () => "x".repeat(128 * 1024 - 2));
+    await f.run(Promise.all(numbers(33).map(() => batch.addBulk(mebibyte))));
+    expect(process.count("append")).toBe(3);
+  });
+
+  test("items come out in the order in which they were added, over turns and commits", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, maxSize: 30, concurrency: 1, handler }),
+    );
+    process.faults = ({ method }) => (method === "append" ? { delayBeforeMs: 3 } : undefined);
+    const adding: Promise<unknown>[] = [];
+    for (let n = 0; n < 100; n += 4) {
+      adding.push(batch.add(n), batch.addBulk([n + 1, n + 2]), batch.add(n + 3));
+      await f.advance(1);
+    }
+    await f.runFor(100, Promise.all(adding));
+    await f.advance(1000);
+    expect(itemsOf(deliveries)).toEqual(numbers(100));
+  });
+
+  test("a failed commit rejects only those it carried", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<string>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
+    process.faults = ({ method, nth }) =>
+      method === "append"
+        ? { delayBeforeMs: 10, ...(nth === 1 ? { fail: "before" } : {}) }
+        : undefined;
+    const first = batch.add("first");
+    first.catch(() => undefined);
+    await f.advance(5);
+    const second = batch.add("second");
+    await f.advance(100);
+    await expect(f.run(first)).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    await expect(f.run(second)).resolves.toMatchObject({ duplicate: false });
+    await f.advance(1000);
+    expect(itemsOf(deliveries)).toEqual(["second"]);
+  });
+});
