@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 
 const root = join(import.meta.dirname, "..");
+/** What the names of files on the page are relative to. */
+const folders = [root, join(root, "packages", "batchwork")];
 
 interface Guarantee {
   readonly name: string;
@@ -25,18 +27,23 @@ function guarantees(): Guarantee[] {
 
 test("every guarantee of this version is on the page", () => {
   expect(guarantees().map(({ name }) => name.split(" ")[0])).toEqual(
-    ["G1", "G2", "G3", "G4", "G6", "G7", "G9", "G10"], // G5 and G8 are of later primitives
+    // G5 and G8 belong to primitives that are not here yet.
+    ["Durable", "G1", "G2", "G3", "G4", "G6", "G7", "G9", "G10"],
   );
 });
 
 test.each(guarantees())("$name names tests that exist", ({ proofs }) => {
   expect(proofs.length).toBeGreaterThan(0);
-  const missing = proofs.filter(({ file, title }) => !declaresTest(join(root, file), title));
+  const missing = proofs.filter(
+    ({ file, title }) => !folders.some((folder) => declaresTest(join(folder, file), title)),
+  );
   expect(missing).toEqual([]);
 });
 
 function declaresTest(path: string, title: string): boolean {
   if (!existsSync(path)) return false;
   const text = readFileSync(path, "utf8");
-  return ['"', "'", "`"].some((quote) => text.includes(`${quote}${title}${quote}`));
+  // A title may end in parameters of the run: `… (${RUNS} values)`.
+  const ends = [`"${title}"`, `'${title}'`, `\`${title}\``, `\`${title} ($`];
+  return ends.some((end) => text.includes(end));
 }

@@ -1,6 +1,6 @@
 /** Splitting a batch that throws without naming the bad items, until they stand alone. */
 
-/** The two halves of a batch of `count` items, as positions; the first is the larger by at most 1. */
+/** The two halves of a batch of `count` items, as positions; the first may be larger by 1. */
 export function halves(count: number): [number[], number[]] {
   const middle = Math.ceil(count / 2);
   const first: number[] = [];

@@ -77,7 +77,7 @@ function tagOf(value: object): string {
   return Object.prototype.toString.call(value).slice("[object ".length, -1);
 }
 
-/** A getter of a built-in throws for what only inherits from it (`Object.create(Map.prototype)`). */
+/** A getter of a built-in throws for what only inherits: `Object.create(Map.prototype)`. */
 function hasSlot(prototype: object, getter: string, value: object): boolean {
   try {
     Reflect.get(prototype, getter, value);

@@ -43,7 +43,7 @@ export function advanceClock(
 ): ClockReading {
   const ran = last.at + Math.max(0, monotonicMs - last.monotonicMs);
   const at = Math.floor(Math.max(storedMs, wallMs, ran));
-  // A fraction that was cut off is kept for the next reading. Thrown away, it would stop the clock of
-  // a process that reads more than once a ms while wall time is behind.
+  // A fraction that was cut off is kept for the next reading. Thrown away, it would stop the clock
+  // of a process that reads more than once a ms while wall time is behind.
   return { at, monotonicMs: monotonicMs - Math.max(0, ran - at) };
 }

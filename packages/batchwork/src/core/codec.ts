@@ -3,7 +3,7 @@
  * `undefined` kept), or `encode` throws `ITEM_INVALID` with the path of what cannot be kept.
  *
  * What JSON can say is stored as JSON. What it cannot (dates, bigints, maps, `undefined`, …) is
- * wrapped as `{"\u0000rich": …}`, still JSON, so a chunk of items is one array that parses at once.
+ * wrapped as `{"\u0000rich": …}`, still JSON, so the items of a chunk parse at once, as one array.
  */
 import { BatchworkError } from "./errors.ts";
 import { checkRich } from "./inspect.ts";
@@ -21,8 +21,8 @@ export interface RichFormat {
 /** Turns items into text and back. */
 export interface Codec {
   /**
-   * The text of one item. Throws `ITEM_INVALID` with the path in `field`, or `ITEM_TOO_LARGE` for an
-   * item with more values than its bytes could hold; the bytes themselves are not counted here.
+   * The text of one item. Throws `ITEM_INVALID` with the path in `field`, or `ITEM_TOO_LARGE` for
+   * an item with more values than its bytes could hold; the bytes themselves are not counted here.
    */
   encode(item: unknown): string;
   /** All items of these pieces, in order. A piece is one item text or more, joined. */

@@ -19,7 +19,7 @@ export type ErrorCode =
   | "PAUSED"
   /** The engine is stopping or stopped and takes no new work. */
   | "STOPPED"
-  /** A newer lease on the same batch exists, or the owner was declared dead. Nothing was written. */
+  /** A newer lease on the batch exists, or the owner was declared dead. Nothing was written. */
   | "LEASE_LOST"
   /** The handler ran longer than `timeout`. */
   | "HANDLER_TIMEOUT"

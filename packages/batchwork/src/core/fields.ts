@@ -61,7 +61,9 @@ export function flag(): Field<boolean> {
 /** The name of a definition. */
 export function name(): Field<string> {
   return {
-    expected: `a string of 1 to ${NAME_BYTES_MAX} characters, each a letter (A-Z, a-z), a digit or one of _ . : -`,
+    expected:
+      `a string of 1 to ${NAME_BYTES_MAX} characters, ` +
+      "each a letter (A-Z, a-z), a digit or one of _ . : -",
     accepts: (value) => typeof value === "string" && isName(value),
   };
 }

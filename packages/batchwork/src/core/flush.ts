@@ -25,7 +25,7 @@ export interface BatchCaps {
   readonly maxBytes: number;
 }
 
-/** Why the group is due at `now`, or `null` when it is not. Whichever comes first (OqronKit: OR). */
+/** Why the group is due at `now`, or `null`. Whichever comes first (OqronKit: OR). */
 export function dueReason(waiting: Waiting, caps: BatchCaps, now: number): FlushReason | null {
   if (waiting.items === 0) return null;
   if (waiting.items >= caps.maxSize) return "size";

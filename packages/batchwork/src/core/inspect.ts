@@ -1,6 +1,6 @@
 /**
- * The thorough half of the codec's check: does the rich format keep this value, and if not, where and
- * why not? Runs only for what `plain.ts` does not wave through.
+ * The thorough half of the codec's check: does the rich format keep this value, and if not, where
+ * and why not? Runs only for what `plain.ts` does not wave through.
  */
 import { BatchworkError, type ErrorCode } from "./errors.ts";
 import { builtInOf, hasExtras } from "./built-ins.ts";
@@ -177,8 +177,8 @@ class Walk {
 const PATH_KEY_MAX = 80;
 
 function segment(key: string): string {
-  if (/^[A-Za-z_$][\w$]*$/.test(key) && key.length <= PATH_KEY_MAX) return `.${key}`;
-  return `[${JSON.stringify(key.length <= PATH_KEY_MAX ? key : `${key.slice(0, PATH_KEY_MAX)}…`)}]`;
+  if (key.length > PATH_KEY_MAX) return `[${JSON.stringify(`${key.slice(0, PATH_KEY_MAX)}…`)}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
 }
 
 function className(prototype: object): string {

@@ -9,7 +9,7 @@ export { ERROR_TEXT_MAX } from "./errors.ts";
 /** Bytes of one item as UTF-8 text. Larger things belong in a file or a blob, with its id here. */
 export const ITEM_BYTES_MAX = 256 * 1024;
 
-/** Values inside one item. Each takes two characters or more, so a larger item has too many bytes. */
+/** Values inside one item. Each takes two characters or more, so more would be too many bytes. */
 export const ITEM_VALUES_MAX = ITEM_BYTES_MAX / 2;
 
 /** Levels of nesting. Real data stays under 20; without a limit, deep data ends in a full stack. */
@@ -17,7 +17,7 @@ export const DEPTH_MAX = 64;
 
 // ── Calls ────────────────────────────────────────────────────────────────────────────────────────
 
-/** Items in one call. A call is one commit, which holds the write lock for about 50 ms at this size. */
+/** Items in one call. A call is one commit, which holds the write lock while it is written. */
 export const CALL_ITEMS_MAX = 10_000;
 
 /** Bytes of one call, for the same reason. */
@@ -43,8 +43,8 @@ export interface ChunkCaps {
 }
 
 /**
- * Where the chunk that begins at `from` ends (exclusive), given the bytes of each item. Always takes
- * at least one item while there is one.
+ * Where the chunk that begins at `from` ends (exclusive), given the bytes of each item. Always
+ * takes at least one item while there is one.
  */
 export function chunkEnd(sizes: readonly number[], from: number, caps: ChunkCaps): number {
   const last = Math.min(sizes.length, from + caps.items);

@@ -1,23 +1,12 @@
 /** The batch primitive: collects items per group and hands them over many at a time. */
-import type { Codec } from "../core/codec.ts";
 import { BatchworkError } from "../core/errors.ts";
-import {
-  CALL_BYTES_MAX,
-  CALL_ITEMS_MAX,
-  GROUP_KEY_CHARACTERS_MAX,
-  ITEM_BYTES_MAX,
-} from "../core/limits.ts";
+import { CALL_BYTES_MAX, CALL_ITEMS_MAX } from "../core/limits.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import type { Entrance } from "./entrance.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
 import type { Queue } from "./queue.ts";
-import { currentRun } from "./run.ts";
+import { currentRun, type Run } from "./run.ts";
 import type { Runner } from "./runner.ts";
-
-/** How a queue's items are grouped and encoded on their way in. */
-export interface Entrance<T> {
-  readonly groupBy: ((item: T) => string) | undefined;
-  readonly codec: Codec;
-}
 
 /** One batch that a process runs now. */
 export interface RunningBatchStatus {
@@ -58,8 +47,6 @@ export class Batch<T> {
   readonly #queue: Queue;
   readonly #runner: Runner;
   readonly #entrance: Entrance<T>;
-  /** False where items are kept as they are and nothing asks for their size. */
-  readonly #measured: boolean;
 
   /** Made by `bw.batch()`. */
   constructor(queue: Queue, runner: Runner, entrance: Entrance<T>) {
@@ -67,7 +54,6 @@ export class Batch<T> {
     this.#queue = queue;
     this.#runner = runner;
     this.#entrance = entrance;
-    this.#measured = runner.storage.payload === "text" || queue.maxBytes < Number.POSITIVE_INFINITY;
     this.deadLetters = new DeadLetters(
       runner.storage,
       queue,
@@ -77,9 +63,9 @@ export class Batch<T> {
   }
 
   /**
-   * Stores one item. Resolves after the commit that carries it: from then on it will be handed to the
-   * handler at least once, or be a dead letter. When it rejects with `STORAGE_FAILED`, the item may
-   * have been stored all the same.
+   * Stores one item. Resolves after the commit that carries it: from then on it will be handed to
+   * the handler at least once, or be a dead letter. When it rejects with `STORAGE_FAILED`, the item
+   * may have been stored all the same.
    *
    * @throws `ITEM_INVALID`, `ITEM_TOO_LARGE` (nothing is stored), `STOPPED`, `STORAGE_BUSY`,
    * `STORAGE_FAILED`
@@ -87,12 +73,12 @@ export class Batch<T> {
   add(item: T): Promise<AddResult> {
     try {
       const { intake } = this.#runner;
-      const group = this.#groupOf(item);
-      if (!this.#measured) return intake.add(this.#queue, group, item, 0);
-      const { value, bytes } = this.#encode(item);
+      const group = this.#entrance.groupOf(item);
+      if (!this.#entrance.measured) return intake.add(this.#queue, group, item, 0);
+      const { value, bytes } = this.#entrance.encode(item);
       return intake.add(this.#queue, group, value, bytes);
     } catch (error) {
-      return Promise.reject(error as Error);
+      return refused(error);
     }
   }
 
@@ -102,16 +88,7 @@ export class Batch<T> {
    * @throws as `add`, and `CALL_TOO_LARGE`
    */
   async addBulk(items: readonly T[]): Promise<AddResult[]> {
-    if (items.length > CALL_ITEMS_MAX) throw callTooLarge("items", items.length, CALL_ITEMS_MAX);
-    const accepted: IntakeItem[] = [];
-    let bytes = 0;
-    for (const item of items) {
-      const one = this.#accept(item);
-      bytes += one.bytes;
-      accepted.push(one);
-    }
-    if (bytes > CALL_BYTES_MAX) throw callTooLarge("bytes", bytes, CALL_BYTES_MAX);
-    return this.#runner.intake.addBulk(this.#queue, accepted);
+    return this.#runner.intake.addBulk(this.#queue, this.#acceptAll(items));
   }
 
   /**
@@ -124,25 +101,36 @@ export class Batch<T> {
    * @throws `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`, and as `add`, synchronously
    */
   addSync(item: T, options: { readonly tx: unknown }): AddResult {
+    return this.addBulkSync([item], options)[0] as AddResult;
+  }
+
+  /**
+   * Stores several items inside a transaction that the caller holds open, as `addSync` does: in as
+   * few chunks as `addBulk` would. At most 10,000 items and 4 MiB a call.
+   *
+   * @throws as `addSync`, and `CALL_TOO_LARGE`
+   */
+  addBulkSync(items: readonly T[], options: { readonly tx: unknown }): AddResult[] {
     if (this.#queue.id === 0) {
       const message = "addSync needs an open storage: await bw.start() or any other call first.";
       throw new BatchworkError("TX_UNSUPPORTED", message);
     }
-    const result = this.#runner.intake.addInside(this.#queue, this.#accept(item), options.tx);
+    const accepted = this.#acceptAll(items);
+    const results = this.#runner.intake.addInside(this.#queue, accepted, options.tx);
     this.#runner.wake();
-    return result;
+    return results;
   }
 
   /**
-   * Makes everything that waits due now, of one group or of all, and resolves when the first attempt
-   * of all of it has ended, in whichever process.
+   * Makes everything that waits due now, of one group or of all, and resolves when the first
+   * attempt of all of it has ended, in whichever process.
    *
    * @throws `PAUSED` when the batch is paused and something waits, `FLUSH_IN_HANDLER` when it would
    * wait for the handler that calls it, `STOPPED` when the engine stops first
    */
   async flush(group?: string): Promise<void> {
-    const run = currentRun.getStore();
-    if (run?.queue === this.#queue && (group ?? run.claimed.group) === run.claimed.group) {
+    const run = this.#runAround();
+    if (run !== undefined && (group ?? run.claimed.group) === run.claimed.group) {
       const message = `flush() inside a handler of "${this.name}" would wait for itself.`;
       throw new BatchworkError("FLUSH_IN_HANDLER", message);
     }
@@ -165,13 +153,13 @@ export class Batch<T> {
   }
 
   /**
-   * Hands over everything that exists at the call, waits until each item of it succeeded or is dead,
-   * in whichever process, and then pauses.
+   * Hands over everything that exists at the call, waits until each item of it succeeded or is
+   * dead, in whichever process, and then pauses.
    *
    * @throws as `flush`
    */
   async drain(): Promise<void> {
-    if (currentRun.getStore()?.queue === this.#queue) {
+    if (this.#runAround() !== undefined) {
       const message = `drain() inside a handler of "${this.name}" would wait for itself.`;
       throw new BatchworkError("FLUSH_IN_HANDLER", message);
     }
@@ -202,6 +190,29 @@ export class Batch<T> {
     return { name: this.name, ...counts, dueAt: dueAt === null ? null : new Date(dueAt), running };
   }
 
+  /**
+   * All items as the intake takes them. Throws `CALL_TOO_LARGE`, or what one of them is refused
+   * for.
+   */
+  #acceptAll(items: readonly T[]): IntakeItem[] {
+    if (items.length > CALL_ITEMS_MAX) throw callTooLarge("items", items.length, CALL_ITEMS_MAX);
+    const accepted: IntakeItem[] = [];
+    let bytes = 0;
+    for (const item of items) {
+      const one = this.#entrance.accept(item);
+      bytes += one.bytes;
+      accepted.push(one);
+    }
+    if (bytes > CALL_BYTES_MAX) throw callTooLarge("bytes", bytes, CALL_BYTES_MAX);
+    return accepted;
+  }
+
+  /** The delivery of this batch that the caller is a part of. What outlives it is none of it. */
+  #runAround(): Run | undefined {
+    const run = currentRun.getStore();
+    return run?.queue === this.#queue && !run.over ? run : undefined;
+  }
+
   /** Makes what waits due, and waits until nothing from before is outstanding. */
   async #finish(group: string | null, until: "attempted" | "finished"): Promise<void> {
     const runner = this.#runner;
@@ -225,40 +236,14 @@ export class Batch<T> {
       await progressed;
     }
   }
+}
 
-  /** The item as the intake takes it: encoded, measured, with its group. */
-  #accept(item: T): IntakeItem {
-    const group = this.#groupOf(item);
-    return this.#measured ? { group, ...this.#encode(item) } : { group, value: item, bytes: 0 };
-  }
-
-  #encode(item: T): { readonly value: unknown; readonly bytes: number } {
-    const text = this.#entrance.codec.encode(item);
-    const bytes = Buffer.byteLength(text);
-    const bytesMax = Math.min(ITEM_BYTES_MAX, this.#queue.maxBytes);
-    if (bytes > bytesMax) {
-      const message = `An item of "${this.name}" has ${bytes} bytes; at most ${bytesMax} are allowed.`;
-      throw new BatchworkError("ITEM_TOO_LARGE", message, { field: "item", value: bytes });
-    }
-    return { value: this.#runner.storage.payload === "reference" ? item : text, bytes };
-  }
-
-  #groupOf(item: T): string {
-    const { groupBy } = this.#entrance;
-    if (groupBy === undefined) return "";
-    const group: unknown = groupBy(item);
-    // UTF-8 has no lone surrogates: a database would give back another key, shared by many.
-    const isText = typeof group === "string" && group.isWellFormed();
-    if (isText && group.length <= GROUP_KEY_CHARACTERS_MAX) return group;
-    const found = typeof group === "string" ? `a string of ${group.length}` : typeof group;
-    const message =
-      `groupBy of "${this.name}" must return a well-formed string of at most ` +
-      `${GROUP_KEY_CHARACTERS_MAX} characters, not ${found}.`;
-    throw new BatchworkError("ITEM_INVALID", message, { field: "groupBy", value: group });
-  }
+/** What `add` answers without being async itself, which would cost one more promise per item. */
+async function refused(error: unknown): Promise<never> {
+  throw error;
 }
 
 function callTooLarge(what: string, value: number, most: number): BatchworkError {
-  const message = `addBulk takes at most ${most} ${what} a call, not ${value}: split the call.`;
+  const message = `One call takes at most ${most} ${what}, not ${value}: split it.`;
   return new BatchworkError("CALL_TOO_LARGE", message, { field: what, value });
 }

@@ -12,7 +12,7 @@ export type { RetryOptions } from "../core/options.ts";
 export interface BatchworkOptions extends EngineSettings {
   /** Where items live: `sqlite({ path })` from `batchwork/sqlite`, or `memory()`. Required. */
   readonly storage: Storage;
-  /** Takes what the engine and `ctx.log` have to say. Default: warnings and errors to the console. */
+  /** Takes what the engine and `ctx.log` say. Default: warnings and errors to the console. */
   readonly logger?: Logger;
   /** Time, timers and randomness; for tests. Default: the system's. */
   readonly clock?: Clock;
@@ -25,12 +25,13 @@ export interface BatchworkOptions extends EngineSettings {
 export interface BatchOptions<T, R = unknown> extends BatchSettings {
   /**
    * Handles one batch. When it returns, every item succeeded that `ctx.fail` did not name; when it
-   * throws, see `onFailure`. Runs at least once for each item. What it returns is not kept. Required.
+   * throws, see `onFailure`. Runs at least once for each item. What it returns is not kept.
+   * Required.
    */
   readonly handler: (ctx: BatchContext<T>) => R | Promise<R>;
   /**
-   * The group of an item: a string of at most 512 characters, the same for the same item every time.
-   * Groups fill, wait and run apart from each other. Default: one group for all items.
+   * The group of an item: a string of at most 512 characters, the same every time for the same
+   * item. Groups fill, wait and run apart from each other. Default: one group for all items.
    */
   readonly groupBy?: (item: T) => string;
   /** What happens beside storing them when items are out of attempts. Default: nothing. */
@@ -42,8 +43,8 @@ export interface DeadLetterOptions<T> {
   /** Whether `onDead` is called. Default false, as OqronKit's. */
   readonly enabled?: boolean;
   /**
-   * Called for the items that died together in one batch, at least once, in one process that defines
-   * the batch; again later when it throws. Needs `enabled: true`. Default: nothing is called.
+   * Called for the items that died together in one batch, at least once, in one process that
+   * defines the batch; again later when it throws. Needs `enabled: true`. Default: none.
    */
   readonly onDead?: (job: DeadJob<T>, error: Error) => unknown;
 }

@@ -4,7 +4,10 @@
  */
 import type { Clock, Timer } from "../core/clock.ts";
 
-/** setTimeout fires at once when the delay does not fit into 31 bits, so longer ones are set in legs. */
+/**
+ * setTimeout fires at once when the delay does not fit into 31 bits, so longer ones are set in
+ * legs.
+ */
 const LEG_MAX_MS = 2 ** 31 - 1;
 
 /** The process's own clock, timers and randomness. Timers keep the process alive. */

@@ -5,8 +5,8 @@ import type { LogFields, LogLevel } from "./logger.ts";
 /** The one argument of a batch handler. */
 export interface BatchContext<T> {
   /**
-   * Id of the batch. The same id always means the same items in the same order, on every delivery, so
-   * it can serve as an idempotency key downstream.
+   * Id of the batch. The same id always means the same items in the same order, on every delivery,
+   * so it can serve as an idempotency key downstream.
    */
   readonly id: string;
   /** Name of the definition. */
@@ -43,8 +43,8 @@ export interface BatchContext<T> {
   /**
    * Runs `fn` in one database transaction with the acknowledgement of the batch: its writes, adds
    * with `addSync(item, { tx })`, and the end of the batch commit together or not at all. This is
-   * what makes effects happen exactly once, as long as they are written through `tx`. Do asynchronous
-   * work first and call this last, once; on SQLite `fn` is synchronous.
+   * what makes effects happen exactly once, as long as they are written through `tx`. Do
+   * asynchronous work first and call this last, once; on SQLite `fn` is synchronous.
    *
    * @throws `LEASE_LOST` when another process took over (nothing is written), `TX_ASYNC` when `fn`
    * returns a promise (nothing is written), `TX_OVER` when it already committed
@@ -52,7 +52,8 @@ export interface BatchContext<T> {
   tx<R>(fn: (tx: Facade) => R): Promise<R>;
 
   /**
-   * Notes how far the batch is; `status()` shows it. Costs one small write, whatever the batch's size.
+   * Notes how far the batch is; `status()` shows it. Costs one small write, whatever the batch's
+   * size.
    *
    * @param percent 0 to 100
    * @throws `OPTION_INVALID` for another number; `LEASE_LOST` when another process took over

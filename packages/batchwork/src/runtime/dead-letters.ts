@@ -99,7 +99,7 @@ export class DeadLetters<T> {
   async discard(ids: readonly number[] | "all"): Promise<number> {
     checkIds(ids);
     await this.#ready();
-    return await this.#storage.discard(this.#queue.id, ids);
+    return this.#storage.discard(this.#queue.id, ids);
   }
 }
 

@@ -3,10 +3,10 @@ import { createCodec } from "../core/codec.ts";
 import { BatchworkError } from "../core/errors.ts";
 import { resolveBatchOptions, resolveEngineOptions } from "../core/options.ts";
 import { memory } from "../storage/memory/index.ts";
-import type { Storage } from "../storage/storage.ts";
 import { Batch } from "./accumulator.ts";
 import type { BatchOptions, BatchworkOptions } from "./batch-options.ts";
 import { systemClock } from "./clock.ts";
+import { Entrance } from "./entrance.ts";
 import { Gate } from "./gate.ts";
 import { consoleLogger } from "./logger.ts";
 import { Queue } from "./queue.ts";
@@ -23,8 +23,8 @@ export interface StopOptions {
 const GRACE_DEFAULT_MS = 30_000;
 
 /**
- * Durable batching on one storage. Define batches with `batch()`, then `start()`; several engines, in
- * one process or in many, may share one database.
+ * Durable batching on one storage. Define batches with `batch()`, then `start()`; several engines,
+ * in one process or in many, may share one database.
  */
 export class Batchwork {
   readonly #around: Surroundings;
@@ -51,12 +51,12 @@ export class Batchwork {
       pollMs: resolved.pollMs,
       maxCrashes: resolved.maxCrashes,
     };
-    this.#durable = new Runner(options.storage as Storage, this.#around);
+    this.#durable = new Runner(options.storage, this.#around);
   }
 
   /**
-   * Defines a batch. Adds work at once; the handler runs once the engine is started. Definitions may
-   * also come later than `start()`.
+   * Defines a batch. Adds work at once; the handler runs once the engine is started. Definitions
+   * may also come later than `start()`.
    *
    * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
    */
@@ -74,10 +74,12 @@ export class Batchwork {
     const { groupBy, handler, deadLetter } = options;
     const onDead = resolved.deadLetter.enabled ? deadLetter?.onDead : undefined;
     const grouped = groupBy !== undefined;
-    const queue = new Queue({ ...resolved, grouped, handler, onDead }, this.#codec);
     const runner = resolved.persist ? this.#durable : this.#memoryRunner();
+    const { payload } = runner.storage;
+    const queue = new Queue({ ...resolved, grouped, handler, onDead }, this.#codec, payload);
     runner.register(queue);
-    return new Batch<T>(queue, runner, { groupBy, codec: this.#codec });
+    const entrance = new Entrance({ queue, groupBy, codec: this.#codec, payload });
+    return new Batch<T>(queue, runner, entrance);
   }
 
   /** Opens the storage and begins to hand batches over. Legal twice. */
@@ -91,10 +93,10 @@ export class Batchwork {
   }
 
   /**
-   * Takes no new items and claims no new batches, waits for running handlers (up to `graceMs`), then
-   * aborts those that are left through `ctx.signal`, gives their batches back and closes the storage.
-   * Nothing counts as an attempt. Items of `persist: false` batches are handed over first, within the
-   * same grace. Legal twice, and before `start()`.
+   * Takes no new items and claims no new batches, waits for running handlers (up to `graceMs`),
+   * then aborts those that are left through `ctx.signal`, gives their batches back and closes the
+   * storage. Nothing counts as an attempt. Items of `persist: false` batches are handed over first,
+   * within the same grace. Legal twice, and before `start()`.
    */
   stop(options: StopOptions = {}): Promise<void> {
     this.#stopped ??= this.#stop(options.graceMs ?? GRACE_DEFAULT_MS);

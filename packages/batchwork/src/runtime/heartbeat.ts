@@ -2,6 +2,7 @@
  * One life of one process in one storage: it renews the process's leases, buries other lives that
  * have ended, and starts a new life when its own was declared over.
  */
+import type { Timer } from "../core/clock.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Every } from "./wake.ts";
@@ -23,6 +24,9 @@ export class Incarnation {
   readonly #around: Surroundings;
   readonly #events: IncarnationEvents;
   readonly #every: Every;
+  /** A beat in between, because a lease runs out before the next one. */
+  #extra: Timer | undefined;
+  #ended = false;
   #beating: Promise<void> | undefined;
 
   constructor(storage: Storage, around: Surroundings, events: IncarnationEvents) {
@@ -35,6 +39,8 @@ export class Incarnation {
   async begin(): Promise<void> {
     this.id = await this.#storage.enroll(this.#around.leaseMs);
     this.#every.start();
+    // Work of an earlier life of this process may be waiting.
+    await this.beat();
   }
 
   /** Renews, then buries. Never rejects: a storage that fails is asked again at the next beat. */
@@ -47,8 +53,10 @@ export class Incarnation {
 
   /** Ends this life in good order: whatever it still holds is released, and nothing counts. */
   async end(): Promise<void> {
+    this.#ended = true;
     await this.#every.stop();
     await this.#beating;
+    this.#extra?.cancel();
     if (this.id === 0) return;
     const { logger } = this.#around;
     try {
@@ -62,12 +70,22 @@ export class Incarnation {
     const { leaseMs, maxCrashes, logger } = this.#around;
     try {
       if (!(await this.#storage.heartbeat(this.id, leaseMs))) await this.#beginAgain();
-      const { released, dead } = await this.#storage.reap(maxCrashes);
+      const { released, dead, nextInMs } = await this.#storage.reap(maxCrashes);
       if (released > 0 || dead > 0) this.#events.released();
+      this.#beatWithin(nextInMs);
     } catch (error) {
       logger.warn("A heartbeat failed; it is tried again.", { error });
     }
     this.#events.beat();
+  }
+
+  /** The work of a process that died waits no longer than its lease. */
+  #beatWithin(ms: number | null): void {
+    const { clock, heartbeatMs } = this.#around;
+    this.#extra?.cancel();
+    if (this.#ended || ms === null || ms >= heartbeatMs) return;
+    // A beat, not a burial alone: it renews first, so nobody buries themselves.
+    this.#extra = clock.after(ms, () => void this.beat());
   }
 
   /** Others declared this life over, but here we are: only slow. That counts nothing. */

@@ -5,7 +5,6 @@
  */
 import type { Clock } from "../core/clock.ts";
 import { BatchworkError } from "../core/errors.ts";
-import { itemId } from "../core/members.ts";
 import type { AppendedChunk, NewChunk, Storage } from "../storage/storage.ts";
 import { OpenChunk, type ChunkQueue } from "./open-chunk.ts";
 
@@ -62,6 +61,30 @@ class Commit {
     chunk.push(value, bytes);
     return chunk;
   }
+
+  putAll(queue: ChunkQueue, items: readonly IntakeItem[]): Place[] {
+    return items.map(({ group, value, bytes }) => {
+      const { place, count } = this.put(queue, group, value, bytes);
+      return { place, index: count - 1 };
+    });
+  }
+
+  /** The chunks are in the storage, position by position. */
+  appended(appended: readonly AppendedChunk[]): void {
+    for (let n = 0; n < appended.length; n++) {
+      (this.chunks[n] as OpenChunk).committed((appended[n] as AppendedChunk).id);
+    }
+  }
+}
+
+/** Where an item will be, once its chunk is committed. */
+interface Place {
+  readonly place: OpenChunk["place"];
+  readonly index: number;
+}
+
+function resultAt({ place, index }: Place): AddResult {
+  return { id: place.prefix + index, duplicate: false };
 }
 
 /** The intake of one storage. */
@@ -71,7 +94,7 @@ export class Intake {
   /** Resolves once the storage is open and the queues of the chunks have their ids. */
   readonly #ready: () => Promise<void>;
   readonly #appended: (chunks: readonly OpenChunk[]) => void;
-  #commits: Commit[] = [];
+  readonly #commits: Commit[] = [];
   #committing = false;
   #last: Promise<void> = Promise.resolve();
   #closed = false;
@@ -101,21 +124,21 @@ export class Intake {
   async addBulk(queue: ChunkQueue, items: readonly IntakeItem[]): Promise<AddResult[]> {
     if (items.length === 0) return [];
     const commit = this.#commit();
-    const places = items.map(({ group, value, bytes }) => {
-      const { place, count } = commit.put(queue, group, value, bytes);
-      return { place, index: count - 1 };
-    });
+    const places = commit.putAll(queue, items);
     await commit.promise;
-    return places.map(({ place, index }) => ({ id: place.prefix + index, duplicate: false }));
+    return places.map(resultAt);
   }
 
-  /** Stores one item inside the caller's open transaction, before it returns. */
-  addInside(queue: ChunkQueue, item: IntakeItem, tx: unknown): AddResult {
+  /** Stores items inside the caller's open transaction, before it returns: all of them or none. */
+  addInside(queue: ChunkQueue, items: readonly IntakeItem[], tx: unknown): AddResult[] {
     this.#refuseWhenClosed();
-    const chunk = new OpenChunk(queue, item.group);
-    chunk.push(item.value, item.bytes);
-    const [appended] = this.#storage.appendInside(tx, [chunk.sealed(this.#storage.payload)]);
-    return { id: itemId((appended as AppendedChunk).id, 0), duplicate: false };
+    if (items.length === 0) return [];
+    const commit = new Commit();
+    const places = commit.putAll(queue, items);
+    const { payload } = this.#storage;
+    const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+    commit.appended(this.#storage.appendInside(tx, chunks));
+    return places.map(resultAt);
   }
 
   /** Resolves when everything that was added before is committed, or has been rejected. */
@@ -165,10 +188,7 @@ export class Intake {
       await this.#ready();
       const payload = this.#storage.payload;
       const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
-      const appended = await this.#storage.append(chunks);
-      for (let n = 0; n < appended.length; n++) {
-        (commit.chunks[n] as OpenChunk).committed((appended[n] as AppendedChunk).id);
-      }
+      commit.appended(await this.#storage.append(chunks));
       this.#appended(commit.chunks);
       commit.resolve();
     } catch (error) {

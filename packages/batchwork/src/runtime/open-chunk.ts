@@ -1,14 +1,15 @@
 /** A chunk that is being filled, on its way to the storage. */
 import { joinItems } from "../core/codec.ts";
 import { itemIdPrefix } from "../core/members.ts";
-import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../core/limits.ts";
+import { CHUNK_BYTES_MAX } from "../core/limits.ts";
 import type { NewChunk, Storage } from "../storage/storage.ts";
 
 /** What a chunk needs to know of its queue. */
 export interface ChunkQueue {
   /** Id in the storage; known once the queue is defined there. */
   readonly id: number;
-  readonly maxSize: number;
+  /** Most items in a chunk. */
+  readonly chunkSize: number;
   readonly maxBytes: number;
   readonly maxWaitMs: number;
 }
@@ -27,8 +28,7 @@ export class OpenChunk {
   constructor(queue: ChunkQueue, group: string) {
     this.queue = queue;
     this.group = group;
-    // A chunk larger than a batch would be read again for each batch that takes a part of it.
-    this.#itemsMax = Math.min(queue.maxSize, CHUNK_ITEMS_MAX);
+    this.#itemsMax = queue.chunkSize;
     this.#bytesMax = Math.min(queue.maxBytes, CHUNK_BYTES_MAX);
   }
 

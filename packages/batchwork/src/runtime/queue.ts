@@ -1,7 +1,8 @@
 /** One batch definition inside an engine: its options, its id in the storage, its free slots. */
 import type { Codec } from "../core/codec.ts";
+import { CHUNK_ITEMS_MAX } from "../core/limits.ts";
 import type { RetryPolicy } from "../core/retry.ts";
-import type { Payload, QueueClaim } from "../storage/storage.ts";
+import type { Payload, QueueClaim, Storage } from "../storage/storage.ts";
 import type { BatchContext } from "./context.ts";
 import type { DeadJob } from "./dead-letters.ts";
 import { WaitingCounts } from "./waiting.ts";
@@ -36,18 +37,26 @@ export class Queue implements QueueOptions {
   readonly timeout: number | undefined;
   readonly handler: (context: BatchContext<unknown>) => unknown;
   readonly onDead: ((job: DeadJob<unknown>, error: Error) => unknown) | undefined;
+  /** Most items in a chunk. */
+  readonly chunkSize: number;
   readonly waiting: WaitingCounts;
+  /** Until then (monotonic ms) items from before the start may wait, which `waiting` misses. */
+  unsureUntil = Number.POSITIVE_INFINITY;
   /** Id in the storage; 0 until it is defined there. */
   id = 0;
   /** Handlers of this queue that run in this process. */
   running = 0;
   readonly #codec: Codec;
 
-  constructor(options: QueueOptions, codec: Codec) {
+  constructor(options: QueueOptions, codec: Codec, payload: Storage["payload"]) {
     this.name = options.name;
     this.maxSize = options.maxSize;
     this.maxBytes = options.maxBytes;
     this.maxWaitMs = options.maxWaitMs;
+    // A chunk larger than a batch would be read again for each batch that takes a part of it. A
+    // storage of references cannot measure an item, so there a cap on bytes takes one a chunk.
+    const measured = payload === "text" || options.maxBytes === Number.POSITIVE_INFINITY;
+    this.chunkSize = measured ? Math.min(options.maxSize, CHUNK_ITEMS_MAX) : 1;
     this.concurrency = options.concurrency;
     // Without groups there is one group, and only `concurrency` limits it.
     this.groupConcurrency = options.grouped ? options.groupConcurrency : Number.POSITIVE_INFINITY;
@@ -76,6 +85,6 @@ export class Queue implements QueueOptions {
   /** The items of these payloads, in order. */
   decode(payloads: readonly Payload[]): unknown[] {
     if (typeof payloads[0] === "string") return this.#codec.decode(payloads as readonly string[]);
-    return payloads.length === 1 ? [...(payloads[0] as readonly unknown[])] : payloads.flat(1);
+    return payloads.length === 1 ? [...(payloads[0] as readonly unknown[])] : payloads.flat();
   }
 }

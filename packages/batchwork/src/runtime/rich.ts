@@ -2,7 +2,7 @@
 import { stringify, unflatten } from "devalue";
 import type { RichFormat } from "../core/codec.ts";
 
-/** Dates, bigints, maps, sets, typed arrays, `undefined`, `NaN`, `-0` and the like, by `devalue`. */
+/** Dates, bigints, maps, sets, typed arrays, `undefined`, `NaN`, `-0` and so on, by `devalue`. */
 export const richFormat: RichFormat = {
   stringify: (value) => stringify(value, undefined, { operations: { viewInfo } }),
   revive: (json): unknown =>
@@ -10,8 +10,8 @@ export const richFormat: RichFormat = {
 };
 
 /**
- * A view over a part of a buffer is stored with that part alone: the rest of the buffer may be large,
- * and may be none of the reader's business.
+ * A view over a part of a buffer is stored with that part alone: the rest of the buffer may be
+ * large, and may be none of the reader's business.
  */
 function viewInfo(view: Uint8Array | DataView): {
   buffer: ArrayBufferLike;

@@ -23,7 +23,9 @@ export type RunEnd =
   | { readonly kind: "settle"; readonly settlement: Settlement }
   /** `ctx.tx` has settled the batch. */
   | { readonly kind: "settled"; readonly outcome: Outcome }
-  /** Somebody else owns the batch, or it was given back: whatever the handler did no longer counts. */
+  /**
+   * Somebody else owns the batch, or it was given back: whatever the handler did no longer counts.
+   */
   | { readonly kind: "void" };
 
 /** One delivery. */
@@ -42,6 +44,10 @@ export class Run {
   #void = false;
   #ended = false;
   #timeout: Timer | undefined;
+  /** The transaction that was begun last. */
+  #transaction: Promise<unknown> | undefined;
+  /** The timeout passed while a transaction was under way: to be called if that fails. */
+  #overdue: (() => void) | undefined;
 
   constructor(storage: Storage, around: Surroundings, queue: Queue, claimed: ClaimedBatch) {
     this.#storage = storage;
@@ -49,6 +55,11 @@ export class Run {
     this.queue = queue;
     this.claimed = claimed;
     this.lease = { batch: claimed.batch, token: claimed.token };
+  }
+
+  /** True once nothing the handler does counts any more; its code may run on. */
+  get over(): boolean {
+    return this.#ended || this.#void;
   }
 
   /** The batch now belongs to somebody else, or was given back. The handler is told. */
@@ -69,6 +80,12 @@ export class Run {
       await currentRun.run(this, () => this.#withTimeout(async () => this.queue.handler(context)));
     } catch (error) {
       thrown = { error };
+    }
+    try {
+      // The handler did not wait for it, but it decides what becomes of the batch all the same.
+      if (this.#inTransaction) await this.#transaction;
+    } catch (error) {
+      thrown ??= { error };
     }
     this.#ended = true;
     if (this.#committed !== undefined) {
@@ -94,15 +111,21 @@ export class Run {
     const { timeout } = this.queue;
     if (timeout === undefined) return work();
     return new Promise((resolve, reject) => {
-      const timer = (this.#timeout = this.#around.clock.after(timeout, () => {
+      const expire = (): void => {
+        if (this.#committed !== undefined) return;
         // A transaction that is under way decides: it may have committed already.
-        if (this.#inTransaction || this.#committed !== undefined) return;
+        if (this.#inTransaction) {
+          this.#overdue = expire;
+          return;
+        }
         const message = `The handler of "${this.queue.name}" ran longer than ${timeout} ms.`;
         const error = new BatchworkError("HANDLER_TIMEOUT", message, { field: "timeout" });
         this.#ended = true;
         this.#abort.abort(error);
         reject(error);
-      }));
+      };
+      const timer = this.#around.clock.after(timeout, expire);
+      this.#timeout = timer;
       work()
         .then(resolve, reject)
         .finally(() => timer.cancel());
@@ -135,7 +158,8 @@ export class Run {
   #fail(index: number, error: unknown): void {
     const { count } = this.claimed;
     if (!Number.isInteger(index) || index < 0 || index >= count) {
-      const message = `ctx.fail: index must be a whole number from 0 to ${count - 1}, not ${index}.`;
+      const range = `a whole number from 0 to ${count - 1}`;
+      const message = `ctx.fail: index must be ${range}, not ${index}.`;
       throw new BatchworkError("OPTION_INVALID", message, { field: "index", value: index });
     }
     if (this.#committed !== undefined) {
@@ -155,16 +179,19 @@ export class Run {
     let outcome: Outcome | undefined;
     this.#inTransaction = true;
     try {
-      const result = await this.#storage.transact<R>({
+      const transaction = this.#storage.transact<R>({
         lease: this.lease,
-        run: fn as (tx: never) => R,
+        run: fn,
         outcome: () => (outcome = this.#outcome()),
       });
+      this.#transaction = transaction;
+      const result = await transaction;
       this.#committed = outcome;
       return result;
     } catch (error) {
       this.#inTransaction = false;
       if (hasCode(error, "LEASE_LOST")) this.lose("LEASE_LOST", error.message);
+      this.#overdue?.();
       throw error;
     } finally {
       this.#inTransaction = false;

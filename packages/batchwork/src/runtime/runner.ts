@@ -1,6 +1,6 @@
 /**
- * The loop of one storage: settle what ended, claim what is due, run it. `tick()` is the loop's whole
- * body; everything else only decides when to call it.
+ * The loop of one storage: settle what ended, claim what is due, run it. `tick()` is the loop's
+ * whole body; everything else only decides when to call it.
  */
 import { hasCode } from "../core/errors.ts";
 import { retryDelayMs } from "../core/retry.ts";
@@ -135,7 +135,9 @@ export class Runner {
     await this.#waitWhile(outstanding, graceMs);
   }
 
-  /** Claims nothing more, then waits until every handler ended and is settled, or `graceMs` passed. */
+  /**
+   * Claims nothing more, then waits until every handler ended and is settled, or `graceMs` passed.
+   */
   async drainRuns(graceMs: number): Promise<void> {
     if (this.#state === "started") this.#state = "stopping";
     await this.#waitWhile(async () => this.#runs.size > 0 || this.#outbox.length > 0, graceMs);
@@ -172,10 +174,13 @@ export class Runner {
   #appended(chunks: readonly OpenChunk[]): void {
     // A process that only adds counts nothing: it has nothing to look for.
     if (this.#state !== "started") return;
+    const { clock, pollMs } = this.#around;
+    const now = clock.monotonicMs();
     let within = Number.POSITIVE_INFINITY;
     for (const { queue, group, count, bytes } of chunks) {
-      if ((queue as Queue).waiting.add(group, count, bytes)) this.#wake.now();
-      within = Math.min(within, queue.maxWaitMs);
+      const { waiting, unsureUntil, maxWaitMs } = queue as Queue;
+      if (waiting.add(group, count, bytes)) this.#wake.now();
+      within = Math.min(within, now < unsureUntil ? pollMs : maxWaitMs);
     }
     this.#wake.within(within);
   }
@@ -207,21 +212,23 @@ export class Runner {
   }
 
   async #round(): Promise<void> {
+    if (this.#doubt) await this.#reconcile();
     try {
       await this.ready();
     } catch (error) {
       this.#failed(error);
       return;
     }
-    if (this.#doubt) await this.#reconcile();
     const { gate } = this.#around;
     const open = this.#state === "started" && gate.isOpenFor(this);
-    const claims = this.#queues.map((queue) => queue.claim(open));
+    const queues = [...this.#queues];
+    const claims = queues.map((queue) => queue.claim(open));
     const settlements = this.#outbox;
     if (settlements.length === 0 && claims.every(({ limit }) => limit === 0)) return;
     this.#outbox = [];
     const alone = open && gate.ask(this);
     let exchanged: Exchanged | undefined;
+    for (const { waiting } of queues) waiting.ask();
     try {
       const { id: incarnation } = this.#incarnation;
       exchanged = await this.storage.exchange({ incarnation, settlements, claims, alone });
@@ -233,10 +240,29 @@ export class Runner {
       this.#failures = 0;
       this.#settled(settlements, exchanged.settled);
       this.#wake.within(Math.min(this.#around.tickIntervalMs, untilNext(exchanged)));
-      if (open && !exchanged.more) for (const queue of this.#queues) queue.waiting.exhausted();
+      this.#count(exchanged, queues, open);
       // The first batch enters the gate before anybody else may ask.
       await this.#dispatch(exchanged);
-    } else gate.answer(this, false);
+    } else {
+      gate.answer(this, false);
+      for (const { waiting } of queues) waiting.answered(false);
+    }
+  }
+
+  /** Takes note of what a look says about the items that wait. */
+  #count({ claimed, more, nextAt }: Exchanged, queues: readonly Queue[], open: boolean): void {
+    const now = this.#around.clock.monotonicMs();
+    for (const batch of claimed) this.#queueOf(batch).waiting.sealed(batch);
+    for (const queue of queues) {
+      queue.waiting.answered(open && !more);
+      if (queue.unsureUntil < Number.POSITIVE_INFINITY) continue;
+      // Everything that waits from before the first look has been due by then, and was sealed.
+      queue.unsureUntil = nextAt === null ? now : now + queue.maxWaitMs;
+    }
+  }
+
+  #queueOf(claimed: ClaimedBatch): Queue {
+    return this.#queues.find(({ id }) => id === claimed.queue) as Queue;
   }
 
   /** Releases what is leased to this process and not run by it, and drops what it does not own. */
@@ -293,9 +319,8 @@ export class Runner {
   }
 
   #run(claimed: ClaimedBatch): void {
-    const queue = this.#queues.find(({ id }) => id === claimed.queue) as Queue;
+    const queue = this.#queueOf(claimed);
     const run = new Run(this.storage, this.#around, queue, claimed);
-    queue.waiting.sealed(claimed.group, claimed.left);
     queue.running++;
     this.#runs.set(claimed.batch, run);
     this.#around.gate.enter(claimed.alone);

@@ -30,7 +30,9 @@ export async function waitWhile({ busy, graceMs, clock, progressed, wake }: Wait
   grace.cancel();
 }
 
-/** Makes everything due that is not paused; the result tells whether any of it is still unfinished. */
+/**
+ * Makes everything due that is not paused; the result tells whether any of it is still unfinished.
+ */
 export async function makeAllDue(
   storage: Storage,
   queues: readonly Queue[],

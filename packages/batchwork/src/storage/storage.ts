@@ -1,11 +1,12 @@
 /**
  * The storage port: everything the engine asks of a database. Each method is one transaction and
- * takes arrays; these comments are the specification, and `storageConformance` (`batchwork/testing`)
- * holds every storage to it. Provisional until PostgreSQL passes it; do not implement it elsewhere.
+ * takes arrays; these comments are the specification, and `storageConformance`
+ * (`batchwork/testing`) holds every storage to it. Provisional until PostgreSQL passes it; do not
+ * implement it elsewhere.
  *
  * Words: a *queue* is one definition (`bw.batch`). A *group* is a value of `groupBy`, `""` without
- * one. A *chunk* is what one commit appended to one group. A *batch* is a fixed list of items of one
- * group. An *incarnation* is one life of one process. Times are storage time (G7), ms.
+ * one. A *chunk* is what one commit appended to one group. A *batch* is a fixed list of items of
+ * one group. An *incarnation* is one life of one process. Times are storage time (G7), ms.
  *
  * Every method may reject with `STORAGE_FAILED` or `STORAGE_BUSY`. After `STORAGE_BUSY` nothing was
  * written. After `STORAGE_FAILED` the write may or may not have happened; each method says how the
@@ -25,15 +26,18 @@ export interface Storage {
   /** True when what was committed survives the end of the process. */
   readonly durable: boolean;
 
-  /** Opens, migrates, verifies the promised durability. Legal twice. Throws `SCHEMA_NEWER`, `NOT_DURABLE`. */
+  /**
+   * Opens, migrates, verifies the promised durability. Legal twice. Throws `SCHEMA_NEWER` and
+   * `NOT_DURABLE`.
+   */
   open(env: StorageEnv): Promise<void>;
 
   /** Closes what `open` opened, and never a handle that the user lent. Legal twice. */
   close(): Promise<void>;
 
   /**
-   * True when another connection may have committed since the last call. Cheap (microseconds): it is
-   * called every few ms. Commits of this storage object itself do not count: their callers know.
+   * True when another connection may have committed since the last call. Cheap (microseconds): it
+   * is called every few ms. Commits of this storage object itself do not count: their callers know.
    */
   changed(): boolean;
 
@@ -71,9 +75,9 @@ export interface Storage {
    *
    * Settling: a settlement whose token is the batch's current one on a leased batch is carried out
    * (`"settled"`). A batch that is tried again keeps its crash record; children of a split begin
-   * with a clean one, since the handler did end. When this very settlement was carried out before, which is how a caller retries
-   * after a lost reply, nothing changes and the answer is `"settled"` as well; at least for `done`
-   * batches that are still kept. Otherwise nothing changes: `"lost"`.
+   * with a clean one, since the handler did end. When this very settlement was carried out before,
+   * which is how a caller retries after a lost reply, nothing changes and the answer is `"settled"`
+   * as well; at least for `done` batches that are still kept. Otherwise nothing changes: `"lost"`.
    *
    * Claiming, for each queue that is not paused, up to its `limit`: first sealed batches whose next
    * attempt is due, then groups that are due (`core/flush.ts`), sealing one batch each in append
@@ -131,7 +135,10 @@ export interface Storage {
    */
   reconcile(incarnation: number, known: readonly Lease[]): Promise<Lease[]>;
 
-  /** Gives batches back unfinished, under their tokens: nothing counts. Superseded tokens: no effect. */
+  /**
+   * Gives batches back unfinished, under their tokens: nothing counts. Superseded tokens have no
+   * effect.
+   */
   release(leases: readonly Lease[]): Promise<void>;
 
   /** Ends the incarnation in good order and releases whatever it still holds; nothing counts. */
@@ -163,7 +170,10 @@ export interface Storage {
   /** Dead letters of a queue, oldest first, from after the id `after`. */
   deadLetters(query: DeadQuery): Promise<DeadRow[]>;
 
-  /** Puts dead items back as new chunks of their groups, due at once, with all attempts. Returns how many. */
+  /**
+   * Puts dead items back as new chunks of their groups, due at once, with all attempts. Returns how
+   * many.
+   */
   redrive(queue: number, ids: readonly number[] | "all"): Promise<number>;
 
   /** Deletes dead letters. Returns how many. */
@@ -171,8 +181,8 @@ export interface Storage {
 
   /**
    * Takes dead letters nobody has been told of yet, of queues defined with `notify`, oldest first,
-   * whole batches at a time: at least `limit` where there are that many. They are taken again after `retryMs` unless
-   * `acknowledgeDead` came first, so `onDead` is called at least once.
+   * whole batches at a time: at least `limit` where there are that many. They are taken again after
+   * `retryMs` unless `acknowledgeDead` came first, so `onDead` is called at least once.
    */
   takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]>;
 
@@ -245,16 +255,16 @@ export interface Exchanged {
   readonly settled: readonly ("settled" | "lost")[];
   readonly claimed: readonly ClaimedBatch[];
   /**
-   * Storage time at which there may be something to claim that is not claimable now, among the queues
-   * whose `limit` was not reached (the others are asked again when a slot is free); `null` when
-   * nothing waits. Early is allowed, late is not.
+   * Storage time at which there may be something to claim that is not claimable now, among the
+   * queues whose `limit` was not reached (the others are asked again when a slot is free); `null`
+   * when nothing waits. Early is allowed, late is not.
    */
   readonly nextAt: number | null;
   /** True when something was claimable beyond a `limit` that was reached. */
   readonly more: boolean;
   /**
-   * True when a suspect of these queues waits for a process that runs nothing, whatever the `limit`;
-   * not one that a pause, its delay or its group's limit would hold back even so.
+   * True when a suspect of these queues waits for a process that runs nothing, whatever the
+   * `limit`; not one that a pause, its delay or its group's limit would hold back even so.
    */
   readonly suspectWaiting: boolean;
   /** Storage time of the transaction. */
@@ -296,6 +306,8 @@ export interface Reaped {
   readonly released: number;
   /** Items that became dead letters. */
   readonly dead: number;
+  /** Time until the next lease of anybody runs out, ms; `null` when there is none. */
+  readonly nextInMs: number | null;
 }
 
 export interface Outstanding {

@@ -46,10 +46,13 @@ const TOPICS: Readonly<Record<string, Cases>> = {
 
 /**
  * Registers more than 100 cases that hold a storage to the port. Each case opens a storage of its
- * own, moves its clock by hand, and looks at nothing but what the port shows.
+ * own, moves its clock by hand, and looks at nothing but what the port shows. Returns how many.
  */
-export function storageConformance({ name, open, describe, test }: ConformanceOptions): void {
+export function storageConformance(options: ConformanceOptions): number {
+  const { name, open, describe, test } = options;
+  let count = 0;
   for (const [topic, cases] of Object.entries(TOPICS)) {
+    count += Object.keys(cases).length;
     describe(`${name}: ${topic}`, () => {
       for (const [title, run] of Object.entries(cases)) {
         test(title, async () => {
@@ -63,4 +66,5 @@ export function storageConformance({ name, open, describe, test }: ConformanceOp
       }
     });
   }
+  return count;
 }

@@ -36,7 +36,7 @@ function refusal(run: () => unknown): BatchworkError {
 }
 
 describe("the options of an engine", () => {
-  test("have the documented defaults", () => {
+  test("that are not given have the documented defaults", () => {
     expect(engine()).toEqual({
       concurrency: 5,
       leaseMs: 15_000,
@@ -93,7 +93,7 @@ describe("the options of an engine", () => {
 });
 
 describe("the options of a batch", () => {
-  test("have the documented defaults", () => {
+  test("that are left out have the documented defaults", () => {
     expect(batch()).toEqual({
       name: "orders",
       maxSize: 500,

@@ -62,10 +62,11 @@ describe.each(STORAGES)("the engine on %s storage", (kind) => {
   test("start is legal twice, and starts once", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<number>(f.clock);
-    const { process, bw, batch } = await f.started((bw) =>
-      bw.batch<number>({ ...LIMITS, handler }),
-    );
+    const process = f.process();
+    const { bw } = process;
+    const batch = bw.batch<number>({ ...LIMITS, handler });
     await f.run(Promise.all([bw.start(), bw.start()]));
+    await f.run(bw.start());
     expect(process.count("enroll")).toBe(1);
     await f.run(batch.addBulk(numbers(2)));
     await f.advance(0);
@@ -120,6 +121,21 @@ describe.each(STORAGES)("the engine on %s storage", (kind) => {
     expect(itemsOf(deliveries)).toEqual(numbers(60));
   });
 
+  test("ticks that overlap claim no more than there are places", async () => {
+    const f = new Fixture(kind);
+    const hold = new Hold();
+    const { deliveries, handler } = recorder<number>(f.clock, () => hold.wait());
+    const { process, bw, batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, concurrency: 3, handler }),
+    );
+    process.faults = ({ method }) => (method === "exchange" ? { delayAfterMs: 10 } : undefined);
+    await f.run(batch.addBulk(numbers(60)));
+    const ticks = numbers(20).map(() => bw.tick());
+    await f.runFor(1000, Promise.all(ticks));
+    expect(deliveries).toHaveLength(3);
+    hold.releaseAll();
+  });
+
   test("tick before start does nothing", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<number>(f.clock);
@@ -144,7 +160,7 @@ describe.each(STORAGES)("the engine on %s storage", (kind) => {
     );
     await f.run(batch.addBulk(numbers(2)));
     await f.advance(0);
-    const about = { name: "events", batch: expect.any(Number), attempt: 1 };
+    const about = { name: "events", batch: expect.any(Number) as unknown, attempt: 1 };
     expect(process.logs).toEqual([
       { level: "info", message: "half way", fields: { ...about, rows: 7 } },
       { level: "debug", message: "no fields", fields: about },

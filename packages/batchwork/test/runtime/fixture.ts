@@ -2,15 +2,18 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 
 import { onTestFinished } from "vitest";
 
 import type { Clock, Timer } from "../../src/core/clock.ts";
+import { BatchworkError } from "../../src/core/errors.ts";
 import type { BatchworkOptions } from "../../src/runtime/batch-options.ts";
 import type { BatchContext } from "../../src/runtime/context.ts";
 import { Batchwork } from "../../src/runtime/engine.ts";
+import type { Facade } from "../../src/runtime/facade.ts";
 import type { LogFields, Logger, LogLevel } from "../../src/runtime/logger.ts";
-import { memory } from "../../src/storage/memory/index.ts";
+import { memory, type MemoryTx } from "../../src/storage/memory/index.ts";
 import { sqlite } from "../../src/storage/sqlite/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import {
@@ -282,6 +285,27 @@ export function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);
 }
 
+/** What became of a promise: `"fulfilled"`, or the code of the error. */
+export async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
+  try {
+    await promise;
+    return "fulfilled";
+  } catch (error) {
+    return error instanceof BatchworkError ? error.code : error;
+  }
+}
+
+/** A promise that is never settled. */
+export function forever(): Promise<never> {
+  return Promise.withResolvers<never>().promise;
+}
+
+/** For sorting where the order does not matter. */
+export function ascending<T extends number | string | undefined>(a: T, b: T): number {
+  if (a === b) return 0;
+  return (a ?? "") < (b ?? "") ? -1 : 1;
+}
+
 /** Handlers wait here until the test releases them. */
 export class Hold {
   readonly #waiting: (() => void)[] = [];
@@ -310,4 +334,34 @@ export class Hold {
     this.#released = true;
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
+}
+
+/** What handlers wrote, as the database keeps it. */
+export interface Effects {
+  write(tx: Facade, value: number): void;
+  read(): number[];
+}
+
+/** Somewhere in the database for handlers to write to. */
+export function effectsIn(f: Fixture): Effects {
+  if (f.kind === "memory") {
+    const kept: number[] = [];
+    return {
+      write: (tx, value) => (tx as unknown as MemoryTx).onCommit(() => void kept.push(value)),
+      read: () => [...kept],
+    };
+  }
+  const database = new DatabaseSync(f.file);
+  onTestFinished(() => database.close());
+  database.exec("CREATE TABLE effects (value INTEGER NOT NULL)");
+  return {
+    write: (tx, value) => {
+      tx.prepare("INSERT INTO effects VALUES (?)").run(value);
+    },
+    read: () =>
+      database
+        .prepare("SELECT value FROM effects ORDER BY rowid")
+        .all()
+        .map(({ value }) => value as number),
+  };
 }

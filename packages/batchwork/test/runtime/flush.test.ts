@@ -1,7 +1,7 @@
 /** `flush()`: what it hands over, and when it resolves. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES, ascending } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 3_600_000 };
 
@@ -19,7 +19,7 @@ describe.each(STORAGES)("flush on %s storage", (kind) => {
     );
     await f.run(batch.addBulk(["a", "b", "c"].map((group) => ({ group, n: 1 }))));
     await f.run(batch.flush());
-    expect(deliveries.map(({ groupKey }) => groupKey).toSorted()).toEqual(["a", "b", "c"]);
+    expect(deliveries.map(({ groupKey }) => groupKey).toSorted(ascending)).toEqual(["a", "b", "c"]);
     expect(f.clock.monotonicMs()).toBe(0);
   });
 
@@ -216,6 +216,23 @@ describe.each(STORAGES)("flush on %s storage", (kind) => {
     expect(codes).toEqual(["FLUSH_IN_HANDLER", "FLUSH_IN_HANDLER", "FLUSH_IN_HANDLER"]);
   });
 
+  test("what a handler started may flush once the handler has ended", async () => {
+    const f = new Fixture(kind);
+    const hold = new Hold();
+    const flushes: Promise<void>[] = [];
+    const { deliveries, handler } = recorder<string>(f.clock, ({ batch: [item] }) => {
+      if (item === "first") flushes.push(hold.wait().then(() => batch.flush()));
+    });
+    const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
+    await f.run(batch.add("first"));
+    await f.run(batch.flush());
+    await f.run(batch.add("second"));
+    hold.releaseAll();
+    await f.run(Promise.all(flushes));
+    expect(flushes).toHaveLength(1);
+    expect(itemsOf(deliveries)).toEqual(["first", "second"]);
+  });
+
   test("a handler may flush another group, and another batch", async () => {
     const f = new Fixture(kind);
     const order: string[] = [];
@@ -223,7 +240,7 @@ describe.each(STORAGES)("flush on %s storage", (kind) => {
       const other = bw.batch<string>({
         ...LIMITS,
         name: "other",
-        handler: ({ batch: items }) => order.push(`other ${items.join()}`),
+        handler: ({ batch: [item] }) => order.push(`other ${item}`),
       });
       const batch = bw.batch<Item>({
         ...LIMITS,

@@ -1,6 +1,7 @@
 /** How many commits adds cost, what shares one, and in which order they land. */
 import { describe, expect, test } from "vitest";
 
+import type { NewChunk } from "../../src/storage/storage.ts";
 import { Fixture, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 1000 };
@@ -34,6 +35,36 @@ describe.each(STORAGES)("group commit on %s storage", (kind) => {
     );
     await f.run(batch.addBulk(numbers(3000)));
     expect(process.count("append")).toBe(1);
+  });
+
+  test("chunks are small: at most maxSize, 500 items or 256 KiB", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<string>(f.clock);
+    const storage = f.connect();
+    const append = storage.append.bind(storage);
+    const chunks: NewChunk[] = [];
+    storage.append = async (appended) => {
+      chunks.push(...appended);
+      return append(appended);
+    };
+    const { batch } = await f.started(
+      (bw) => [
+        bw.batch<string>({ ...LIMITS, name: "small", maxSize: 7, handler }),
+        bw.batch<string>({ ...LIMITS, name: "large", maxSize: 100_000, handler }),
+        bw.batch<string>({ ...LIMITS, name: "narrow", maxBytes: 100, handler }),
+      ],
+      { storage },
+    );
+    const few = numbers(1200).map((n) => `item ${n}`);
+    const big = numbers(6).map(() => "x".repeat(100_000));
+    await f.run(Promise.all(batch.map((one) => one.addBulk(few))));
+    await f.run(batch[1]?.addBulk(big) as Promise<unknown>);
+    const most = (queue: number, field: "count" | "bytes"): number =>
+      Math.max(...chunks.filter((chunk) => chunk.queue === queue).map((chunk) => chunk[field]));
+    expect([most(1, "count"), most(2, "count")]).toEqual([7, 500]);
+    expect(most(2, "bytes")).toBeLessThanOrEqual(256 * 1024);
+    expect(most(3, "bytes")).toBeLessThanOrEqual(100);
+    expect(await f.run(batch[1]?.getBufferSize() as Promise<number>)).toBe(1206);
   });
 
   test("a bulk of nothing resolves and commits nothing", async () => {

@@ -6,13 +6,13 @@ import { Fixture, Hold, numbers, recorder, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 10, maxWaitMs: 1000 };
 
-class Refusal extends Error {
-  override readonly name = "Refusal";
+class RefusalError extends Error {
+  override readonly name = "RefusalError";
   readonly code = "E_REFUSED";
 }
 
 function refuse(): never {
-  throw new Refusal("not today");
+  throw new RefusalError("not today");
 }
 
 describe.each(STORAGES)("onDead on %s storage", (kind) => {
@@ -41,7 +41,7 @@ describe.each(STORAGES)("onDead on %s storage", (kind) => {
     });
     expect(job.letters).toEqual(await f.run(batch.deadLetters.list()));
     expect(error).toBeInstanceOf(Error);
-    expect(error).toMatchObject({ name: "Refusal", message: "not today", code: "E_REFUSED" });
+    expect(error).toMatchObject({ name: "RefusalError", message: "not today", code: "E_REFUSED" });
     expect(error.stack).toContain("on-dead.test.ts");
   });
 

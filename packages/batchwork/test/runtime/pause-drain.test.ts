@@ -1,7 +1,9 @@
 /** `pause`, `resume` and `drain`. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import type { Batch } from "../../src/runtime/accumulator.ts";
+import type { Batchwork } from "../../src/runtime/engine.ts";
+import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES, ascending } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 2, maxWaitMs: 1000 };
 
@@ -17,7 +19,7 @@ describe.each(STORAGES)("pause on %s storage", (kind) => {
     expect(await f.run(batch.status())).toMatchObject({ paused: true, waiting: 5 });
     await f.run(batch.resume());
     await f.advance(0);
-    expect(itemsOf(deliveries).toSorted()).toEqual(numbers(5));
+    expect(itemsOf(deliveries).toSorted(ascending)).toEqual(numbers(5));
     expect(await f.run(batch.status())).toMatchObject({ paused: false, waiting: 0 });
   });
 
@@ -40,19 +42,18 @@ describe.each(STORAGES)("pause on %s storage", (kind) => {
   test("it survives a restart, and so does resume", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<number>(f.clock);
-    const start = (): ReturnType<typeof startOne> => startOne();
-    const startOne = async () => f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
-    const first = await start();
+    const define = (bw: Batchwork): Batch<number> => bw.batch<number>({ ...LIMITS, handler });
+    const first = await f.started(define);
     await f.run(first.batch.pause());
     await f.run(first.batch.add(1));
     await f.runFor(0, first.bw.stop());
-    const second = await start();
+    const second = await f.started(define);
     await f.advance(10_000);
     expect(deliveries).toEqual([]);
     expect(await f.run(second.batch.status())).toMatchObject({ paused: true, waiting: 1 });
     await f.run(second.batch.resume());
     await f.runFor(0, second.bw.stop());
-    await start();
+    await f.started(define);
     await f.advance(10_000);
     expect(itemsOf(deliveries)).toEqual([1]);
   });
@@ -145,7 +146,7 @@ describe.each(STORAGES)("drain on %s storage", (kind) => {
     hold.releaseAll();
     await f.run(draining);
     await f.advance(600_000);
-    expect(itemsOf(deliveries).toSorted()).toEqual(["a", "b", "c"]);
+    expect(itemsOf(deliveries).toSorted(ascending)).toEqual(["a", "b", "c"]);
     expect(await f.run(batch.status())).toMatchObject({ paused: true, waiting: 1 });
   });
 

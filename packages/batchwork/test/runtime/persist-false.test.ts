@@ -1,7 +1,7 @@
 /** `persist: false`: batches that live in the memory of their process. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES, forever } from "./fixture.ts";
 
 const LIMITS = { name: "metrics", maxSize: 10, maxWaitMs: 1000, persist: false };
 
@@ -35,12 +35,12 @@ describe.each(STORAGES)("persist: false beside %s storage", (kind) => {
 
   test("the handler is given the very values that were added", async () => {
     const f = new Fixture(kind);
-    const { deliveries, handler } = recorder<unknown>(f.clock);
+    const { deliveries, handler } = recorder(f.clock);
     const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
     const items = [{ n: 1 }, () => 1, new Map()];
     await f.run(batch.addBulk(items));
     await f.advance(1000);
-    itemsOf(deliveries).forEach((item, index) => expect(item).toBe(items[index]));
+    for (const [index, item] of itemsOf(deliveries).entries()) expect(item).toBe(items[index]);
     expect(deliveries).toHaveLength(1);
   });
 
@@ -74,7 +74,7 @@ describe.each(STORAGES)("persist: false beside %s storage", (kind) => {
     expect(deliveries.map(({ attempt }) => attempt)).toEqual([1, 2, 3]);
 
     const endless = await f.started((bw) =>
-      bw.batch<number>({ ...LIMITS, handler: () => new Promise(() => undefined) }),
+      bw.batch<number>({ ...LIMITS, handler: () => forever() }),
     );
     await f.run(endless.batch.add(1));
     await f.runFor(5000, endless.bw.stop({ graceMs: 5000 }));

@@ -127,9 +127,9 @@ describe.each(STORAGES)("retries on %s storage", (kind) => {
       bw.batch<number>({
         ...LIMITS,
         name: "undefined",
-        handler: () => {
-          // eslint-disable-next-line no-throw-literal
-          throw undefined;
+        handler: async () => {
+          const nothing: unknown = undefined;
+          throw nothing;
         },
       }),
     ]);

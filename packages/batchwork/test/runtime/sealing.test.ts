@@ -132,6 +132,20 @@ describe.each(STORAGES)("when a batch is handed over, on %s storage", (kind) => 
     expect(deliveries.map(({ items }) => items.length)).toEqual([2, 1]);
   });
 
+  test("maxBytes is noticed at once also behind a batch that was cut short by it", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<string>(f.clock);
+    const { batch } = await f.started((bw) =>
+      bw.batch<string>({ name: "events", maxSize: 500, maxBytes: 100, maxWaitMs: 60_000, handler }),
+    );
+    await f.run(batch.addBulk([ofBytes(10), ofBytes(95)]));
+    await f.advance(0);
+    expect(deliveries.map(({ items }) => items.length)).toEqual([1]);
+    await f.run(batch.add(ofBytes(10)));
+    await f.advance(0);
+    expect(deliveries.map(({ items }) => items.length)).toEqual([1, 1]);
+  });
+
   test("no batch has more than maxBytes, and order is kept for that", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<string>(f.clock);
@@ -215,7 +229,7 @@ describe.each(STORAGES)("when a batch is handed over, on %s storage", (kind) => 
         maxWaitMs: 1000,
         handler: ({ batch: [item] }) => {
           order.push(`batch ${item}`);
-          f.clock.soon(() => order.push(`others after ${item}`));
+          f.clock.soon(() => void order.push(`others after ${item}`));
         },
       }),
     );

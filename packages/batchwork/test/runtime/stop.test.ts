@@ -1,7 +1,16 @@
 /** `stop()`: what is waited for, what is given back, and what is left behind. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import {
+  Fixture,
+  Hold,
+  itemsOf,
+  numbers,
+  recorder,
+  STORAGES,
+  forever,
+  ascending,
+} from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 2, maxWaitMs: 1000 };
 
@@ -25,7 +34,7 @@ describe.each(STORAGES)("stop on %s storage", (kind) => {
     const second = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler: next.handler }));
     expect(await f.run(second.batch.status())).toMatchObject({ leased: 0, retrying: 0 });
     await f.advance(60_000);
-    expect(itemsOf(next.deliveries).toSorted()).toEqual([4, 5, 6, 7]);
+    expect(itemsOf(next.deliveries).toSorted(ascending)).toEqual([4, 5, 6, 7]);
   });
 
   test("after graceMs it aborts what is left and gives it back: nothing counts", async () => {
@@ -33,7 +42,7 @@ describe.each(STORAGES)("stop on %s storage", (kind) => {
     const signals: AbortSignal[] = [];
     const one = recorder<number>(f.clock, ({ signal }) => {
       signals.push(signal);
-      return new Promise(() => undefined);
+      return forever();
     });
     const first = await f.started((bw) =>
       bw.batch<number>({ ...LIMITS, retries: { max: 0 }, handler: one.handler }),
@@ -56,7 +65,7 @@ describe.each(STORAGES)("stop on %s storage", (kind) => {
   test("the grace is 30 s unless said otherwise", async () => {
     const f = new Fixture(kind);
     const { bw, batch } = await f.started((bw) =>
-      bw.batch<number>({ ...LIMITS, handler: () => new Promise(() => undefined) }),
+      bw.batch<number>({ ...LIMITS, handler: () => forever() }),
     );
     await f.run(batch.addBulk([1, 2]));
     await f.advance(0);

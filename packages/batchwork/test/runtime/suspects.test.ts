@@ -3,10 +3,10 @@ import { describe, expect, test } from "vitest";
 
 import type { Batch } from "../../src/runtime/accumulator.ts";
 import type { BatchContext } from "../../src/runtime/context.ts";
-import { Fixture, Hold, recorder, STORAGES, type Process } from "./fixture.ts";
+import { Fixture, Hold, recorder, STORAGES, type Process, forever, ascending } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 1, maxWaitMs: 1000 };
-/** A lease, and the heartbeat after which somebody notices. */
+/** More than a lease. */
 const TAKEOVER_MS = 20_000;
 
 interface Life {
@@ -24,7 +24,8 @@ async function live(
   } = {},
 ): Promise<Life> {
   const { maxCrashes = 3, onDead } = options;
-  const life: { process?: Process } = {};
+  // A process may be handed what is left of an earlier one before its start resolves.
+  const started = Promise.withResolvers<Process>();
   const { process, batch } = await f.started(
     (bw) =>
       bw.batch<string>({
@@ -33,13 +34,13 @@ async function live(
         handler: async (context) => {
           await seen(context);
           if (!context.batch.includes("poison")) return;
-          life.process?.kill();
-          await new Promise(() => undefined);
+          (await started.promise).kill();
+          await forever();
         },
       }),
     { maxCrashes },
   );
-  life.process = process;
+  started.resolve(process);
   return { process, batch };
 }
 
@@ -47,7 +48,7 @@ describe.each(STORAGES)("suspects on %s storage", (kind) => {
   test("what a dead process was running runs alone, one by one, beside nothing", async () => {
     const f = new Fixture(kind);
     const dying = await f.started((bw) =>
-      bw.batch<string>({ ...LIMITS, handler: () => new Promise(() => undefined) }),
+      bw.batch<string>({ ...LIMITS, handler: () => forever() }),
     );
     await f.run(dying.batch.addBulk(["a", "b", "c"]));
     await f.advance(0);
@@ -74,7 +75,7 @@ describe.each(STORAGES)("suspects on %s storage", (kind) => {
       expect(hold.waiting).toBe(1);
       alone.push(deliveries.at(-1)?.items[0]);
     }
-    expect(alone.toSorted()).toEqual(["a", "b", "c"]);
+    expect(alone.toSorted(ascending)).toEqual(["a", "b", "c"]);
     hold.release();
     await f.advance(0);
     expect(deliveries.slice(5).map(({ items }) => items[0])).toEqual(["f", "g"]);
@@ -127,7 +128,7 @@ describe.each(STORAGES)("suspects on %s storage", (kind) => {
   test("a suspect that succeeds alone is done, and one that fails has its attempts", async () => {
     const f = new Fixture(kind);
     const dying = await f.started((bw) =>
-      bw.batch<string>({ ...LIMITS, handler: () => new Promise(() => undefined) }),
+      bw.batch<string>({ ...LIMITS, handler: () => forever() }),
     );
     await f.run(dying.batch.addBulk(["good", "bad"]));
     await f.advance(0);
@@ -139,17 +140,15 @@ describe.each(STORAGES)("suspects on %s storage", (kind) => {
       bw.batch<string>({ ...LIMITS, retries: { max: 1, baseDelay: 1000 }, handler }),
     );
     await f.advance(60_000);
-    expect(deliveries.map(({ items, attempt }) => `${items[0]} ${attempt}`).toSorted()).toEqual([
-      "bad 1",
-      "bad 2",
-      "good 1",
-    ]);
+    expect(
+      deliveries.map(({ items, attempt }) => `${items[0]} ${attempt}`).toSorted(ascending),
+    ).toEqual(["bad 1", "bad 2", "good 1"]);
     expect(await f.run(batch.status())).toMatchObject({ retrying: 0, leased: 0, dead: 0 });
   });
 
   test("stop() counts nothing, however often: no attempt, no crash, no suspicion", async () => {
     const f = new Fixture(kind);
-    const { deliveries, handler } = recorder<string>(f.clock, () => new Promise(() => undefined));
+    const { deliveries, handler } = recorder<string>(f.clock, () => forever());
     for (let lives = 0; lives < 6; lives++) {
       const { bw, batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }), {
         maxCrashes: 1,
@@ -167,7 +166,7 @@ describe.each(STORAGES)("suspects on %s storage", (kind) => {
   test("a suspect is alone in its process, not only in its storage", async () => {
     const f = new Fixture(kind);
     const dying = await f.started((bw) =>
-      bw.batch<string>({ ...LIMITS, handler: () => new Promise(() => undefined) }),
+      bw.batch<string>({ ...LIMITS, handler: () => forever() }),
     );
     await f.run(dying.batch.add("a"));
     await f.advance(0);

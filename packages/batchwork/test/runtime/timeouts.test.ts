@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import type { BatchContext } from "../../src/runtime/context.ts";
-import { Fixture, Hold, recorder, STORAGES } from "./fixture.ts";
+import { Fixture, Hold, recorder, STORAGES, forever, outcomeOf } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 1, maxWaitMs: 1000 };
 
@@ -12,7 +12,7 @@ describe.each(STORAGES)("a handler with a timeout, on %s storage", (kind) => {
     const signals: AbortSignal[] = [];
     const { deliveries, handler } = recorder<number>(f.clock, ({ signal }) => {
       signals.push(signal);
-      return new Promise(() => undefined);
+      return forever();
     });
     const { batch } = await f.started((bw) =>
       bw.batch<number>({
@@ -68,9 +68,34 @@ describe.each(STORAGES)("a handler with a timeout, on %s storage", (kind) => {
     expect(await f.run(batch.status())).toMatchObject({ retrying: 0, dead: 0 });
   });
 
+  test("nor does it before the failed attempt could be stored", async () => {
+    const f = new Fixture(kind);
+    const hold = new Hold();
+    const late: unknown[] = [];
+    const { handler } = recorder<number>(f.clock, async (ctx) => {
+      await hold.wait();
+      for (const call of [() => ctx.progress(100), () => ctx.tx(() => late.push("written"))]) {
+        late.push(await outcomeOf(call()));
+      }
+    });
+    const { process, batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, timeout: 1000, handler }),
+    );
+    await f.run(batch.add(1));
+    await f.advance(500);
+    process.faults = ({ method }) => (method === "exchange" ? { fail: "before" } : undefined);
+    await f.advance(1000);
+    hold.releaseAll();
+    await f.advance(0);
+    expect(late).toEqual(["LEASE_LOST", "LEASE_LOST"]);
+    process.faults = () => undefined;
+    await f.advance(10_000);
+    expect(await f.run(batch.status())).toMatchObject({ dead: 1, leased: 0 });
+  });
+
   test("its place is free for the next batch", async () => {
     const f = new Fixture(kind);
-    const { deliveries, handler } = recorder<number>(f.clock, () => new Promise(() => undefined));
+    const { deliveries, handler } = recorder<number>(f.clock, () => forever());
     const { batch } = await f.started((bw) =>
       bw.batch<number>({ ...LIMITS, concurrency: 1, timeout: 1000, handler }),
     );
@@ -105,7 +130,7 @@ describe.each(STORAGES)("a handler with a timeout, on %s storage", (kind) => {
       bw.batch<number>({
         ...LIMITS,
         timeout: 3_600_000,
-        handler: () => new Promise(() => undefined),
+        handler: () => forever(),
       }),
     );
     await f.run(batch.add(1));

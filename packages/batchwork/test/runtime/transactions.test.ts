@@ -1,43 +1,19 @@
 /** `ctx.tx`: the handler's writes and the end of its batch commit together, or not at all. */
-import { DatabaseSync } from "node:sqlite";
-
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import type { Facade } from "../../src/runtime/facade.ts";
-import type { MemoryTx } from "../../src/storage/memory/index.ts";
-import { sqlite } from "../../src/storage/sqlite/index.ts";
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import {
+  effectsIn,
+  Fixture,
+  Hold,
+  itemsOf,
+  numbers,
+  recorder,
+  STORAGES,
+  forever,
+} from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 3, maxWaitMs: 1000 };
-
-/** What handlers wrote, as the database keeps it. */
-interface Effects {
-  write(tx: Facade, value: number): void;
-  read(): number[];
-}
-
-function effectsIn(f: Fixture): Effects {
-  if (f.kind === "memory") {
-    const kept: number[] = [];
-    return {
-      write: (tx, value) => (tx as unknown as MemoryTx).onCommit(() => kept.push(value)),
-      read: () => [...kept],
-    };
-  }
-  const database = new DatabaseSync(f.file);
-  onTestFinished(() => database.close());
-  database.exec("CREATE TABLE effects (value INTEGER NOT NULL)");
-  return {
-    write: (tx, value) => {
-      tx.prepare("INSERT INTO effects VALUES (?)").run(value);
-    },
-    read: () =>
-      database
-        .prepare("SELECT value FROM effects ORDER BY rowid")
-        .all()
-        .map(({ value }) => value as number),
-  };
-}
 
 describe.each(STORAGES)("ctx.tx on %s storage", (kind) => {
   test("the writes and the acknowledgement commit together", async () => {
@@ -65,7 +41,7 @@ describe.each(STORAGES)("ctx.tx on %s storage", (kind) => {
     const effects = effectsIn(f);
     const { handler } = recorder<number>(f.clock, async (ctx) => {
       await ctx.tx((tx) => effects.write(tx, 1));
-      await new Promise(() => undefined);
+      await forever();
     });
     const first = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
     await f.run(first.batch.addBulk([1, 2, 3]));
@@ -297,110 +273,5 @@ describe.each(STORAGES)("ctx.tx on %s storage", (kind) => {
     expect(effects.read()).toEqual([1]);
     expect(deliveries).toHaveLength(1);
     expect(await f.run(batch.status())).toMatchObject({ dead: 0, retrying: 0, leased: 0 });
-  });
-});
-
-describe("ctx.tx on a SQLite file", () => {
-  test("the transaction is the engine's: a handler cannot end it, nor keep a statement", async () => {
-    const f = new Fixture("sqlite");
-    const effects = effectsIn(f);
-    const codes: unknown[] = [];
-    const attempt = (work: () => unknown): void => {
-      try {
-        work();
-      } catch (error) {
-        codes.push((error as { code?: string }).code);
-      }
-    };
-    const { batch } = await f.started((bw) =>
-      bw.batch<number>({
-        ...LIMITS,
-        handler: async (ctx) => {
-          const kept = await ctx.tx((tx) => {
-            effects.write(tx, 1);
-            attempt(() => tx.exec("COMMIT"));
-            attempt(() => tx.exec("ROLLBACK"));
-            return [tx.prepare("INSERT INTO effects VALUES (?)")];
-          });
-          attempt(() => kept[0]?.run(2));
-        },
-      }),
-    );
-    await f.run(batch.addBulk([1, 2, 3]));
-    await f.advance(1000);
-    expect(codes).toHaveLength(3);
-    expect(codes[2]).toBe("TX_OVER");
-    expect(effects.read()).toEqual([1]);
-  });
-
-  test("it waits while another connection holds the write lock, without blocking the process", async () => {
-    const f = new Fixture("sqlite");
-    const effects = effectsIn(f);
-    const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
-      await ctx.tx((tx) => effects.write(tx, 1));
-    });
-    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
-    const database = new DatabaseSync(f.file);
-    onTestFinished(() => database.close());
-    await f.run(batch.addBulk([1, 2, 3]));
-    const turns: number[] = [];
-    f.clock.soon(() => database.exec("BEGIN IMMEDIATE"));
-    f.clock.after(500, () => turns.push(f.clock.monotonicMs()));
-    f.clock.after(1000, () => database.exec("COMMIT"));
-    await f.advance(900);
-    expect(turns).toEqual([500]);
-    await f.advance(2000);
-    expect(deliveries).toHaveLength(1);
-    expect(effects.read()).toEqual([1]);
-  });
-
-  test("on a lent handle it waits while the user is in a transaction of his own", async () => {
-    const f = new Fixture("sqlite");
-    const database = new DatabaseSync(f.file);
-    onTestFinished(() => database.close());
-    database.exec("CREATE TABLE effects (value INTEGER NOT NULL)");
-    const hold = new Hold();
-    const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
-      await hold.wait();
-      await ctx.tx((tx) => tx.exec("INSERT INTO effects VALUES (1)"));
-    });
-    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
-      storage: sqlite({ database }),
-    });
-    await f.run(batch.addBulk([1, 2, 3]));
-    await f.advance(0);
-    database.exec("BEGIN");
-    database.exec("INSERT INTO effects VALUES (100)");
-    hold.releaseAll();
-    await f.advance(500);
-    expect(database.prepare("SELECT count(*) AS n FROM effects").get()).toEqual({ n: 1 });
-    database.exec("ROLLBACK");
-    await f.advance(5000);
-    expect(database.prepare("SELECT value FROM effects").all()).toEqual([{ value: 1 }]);
-    expect(deliveries).toHaveLength(1);
-  });
-
-  test("when the timeout passes while the commit is under way, the commit decides", async () => {
-    const f = new Fixture("sqlite");
-    const effects = effectsIn(f);
-    const hold = new Hold();
-    const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
-      await hold.wait();
-      await ctx.tx((tx) => effects.write(tx, ctx.attempt));
-    });
-    const { batch } = await f.started((bw) =>
-      bw.batch<number>({ ...LIMITS, timeout: 500, retries: { max: 1 }, handler }),
-    );
-    await f.run(batch.addBulk([1, 2, 3]));
-    await f.advance(100);
-    const database = new DatabaseSync(f.file);
-    onTestFinished(() => database.close());
-    database.exec("BEGIN IMMEDIATE");
-    hold.releaseAll();
-    await f.advance(700);
-    database.exec("COMMIT");
-    await f.advance(60_000);
-    expect(effects.read()).toEqual([1]);
-    expect(deliveries).toHaveLength(1);
   });
 });

@@ -1,7 +1,7 @@
 /** Verdicts on single items, and finding the items that break a batch. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import { Fixture, itemsOf, numbers, recorder, STORAGES, ascending } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 5, maxWaitMs: 1000 };
 
@@ -140,8 +140,10 @@ describe.each(STORAGES)("bisecting on %s storage", (kind) => {
     );
     await f.run(batch.addBulk(numbers(4)));
     await f.advance(60_000);
-    const calls = deliveries.map(({ items, attempt, at }) => `${items.join()} #${attempt} ${at}`);
-    expect(calls.toSorted()).toEqual(
+    const calls = deliveries.map(
+      ({ items, attempt, at }) => `${items.join(",")} #${attempt} ${at}`,
+    );
+    expect(calls.toSorted(ascending)).toEqual(
       [
         "0,1,2,3 #1 0",
         "0,1 #1 0",
@@ -150,7 +152,7 @@ describe.each(STORAGES)("bisecting on %s storage", (kind) => {
         "1 #1 0",
         "1 #2 1000",
         "1 #3 3000",
-      ].toSorted(),
+      ].toSorted(ascending),
     );
     expect(new Set(deliveries.map(({ id }) => id)).size).toBe(5);
   });

@@ -1,7 +1,7 @@
 /** When the engine looks: at once in process, within `pollMs` across processes, and rarely in vain. */
 import { describe, expect, test } from "vitest";
 
-import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES } from "./fixture.ts";
+import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES, forever } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 10, maxWaitMs: 60_000 };
 
@@ -18,22 +18,68 @@ describe.each(STORAGES)("waking up on %s storage", (kind) => {
     expect(itemsOf(deliveries)).toEqual(numbers(100));
   });
 
+  test("also when a bulk has filled it before, and left some items behind", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
+      pollMs: 3_600_000,
+      tickIntervalMs: 3_600_000,
+    });
+    for (let n = 0; n < 60; n += 6) {
+      await f.run(batch.addBulk(numbers(6).map((one) => n + one)));
+      await f.advance(0);
+      const added = n + 6;
+      expect(itemsOf(deliveries)).toEqual(numbers(added - (added % LIMITS.maxSize)));
+    }
+  });
+
+  test("also when items are added while a slow look is under way", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { process, batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
+      pollMs: 3_600_000,
+      tickIntervalMs: 3_600_000,
+    });
+    process.faults = ({ method }) => (method === "exchange" ? { delayAfterMs: 10 } : undefined);
+    for (let n = 0; n < 60; n += 3) {
+      await f.run(batch.addBulk(numbers(3).map((one) => n + one)));
+      await f.advance(4);
+    }
+    await f.advance(20);
+    expect(itemsOf(deliveries)).toEqual(numbers(60));
+  });
+
+  test("items from before the start count too, within pollMs", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const first = f.process().bw.batch<number>({ ...LIMITS, handler });
+    await f.run(first.addBulk(numbers(9)));
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
+      pollMs: 40,
+      tickIntervalMs: 3_600_000,
+    });
+    await f.advance(10_000);
+    await f.run(batch.add(9));
+    await f.advance(40);
+    expect(itemsOf(deliveries)).toEqual(numbers(10));
+  });
+
   test("a place that becomes free is filled without any time passing", async () => {
     const f = new Fixture(kind);
     const hold = new Hold();
     const { deliveries, handler } = recorder<number>(f.clock, () => hold.wait());
     const { batch } = await f.started(
-      (bw) => bw.batch<number>({ ...LIMITS, concurrency: 1, handler }),
+      (bw) => bw.batch<number>({ ...LIMITS, concurrency: 3, handler }),
       { pollMs: 3_600_000, tickIntervalMs: 3_600_000 },
     );
-    await f.run(batch.addBulk(numbers(30)));
+    await f.run(batch.addBulk(numbers(60)));
     await f.advance(0);
-    for (let n = 1; n <= 3; n++) {
+    for (let n = 3; n <= 6; n++) {
       expect(deliveries).toHaveLength(n);
       hold.release();
       await f.advance(0);
     }
-    expect(itemsOf(deliveries)).toEqual(numbers(30));
+    expect(itemsOf(deliveries)).toEqual(numbers(60));
   });
 
   test("items are due on time without any help from the backstop", async () => {
@@ -84,7 +130,7 @@ describe.each(STORAGES)("waking up on %s storage", (kind) => {
   test("what a stopped process gave back is taken up within pollMs", async () => {
     const f = new Fixture(kind);
     const hold = new Hold();
-    const one = recorder<number>(f.clock, () => new Promise(() => undefined));
+    const one = recorder<number>(f.clock, () => forever());
     const two = recorder<number>(f.clock, () => hold.wait());
     const first = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler: one.handler }));
     await f.run(first.batch.addBulk(numbers(10)));
@@ -128,10 +174,6 @@ describe.each(STORAGES)("waking up on %s storage", (kind) => {
   test("two idle engines do not wake each other", async () => {
     const f = new Fixture(kind);
     const { handler } = recorder<number>(f.clock);
-    const define = (bw: {
-      batch: (typeof f)["started"] extends never ? never : unknown;
-    }): unknown => bw;
-    expect(typeof define).toBe("function");
     const one = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
     const two = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
     await f.run(one.batch.add(1));
@@ -173,8 +215,11 @@ describe.each(STORAGES)("waking up on %s storage", (kind) => {
       bw.batch<number>({ ...LIMITS, maxSize: 100_000, handler }),
     );
     await f.advance(0);
-    const before = process.count("exchange");
-    for (let n = 0; n < 200; n++) await f.run(batch.add(n));
-    expect(process.count("exchange") - before).toBeLessThanOrEqual(1);
+    for (let n = 0; n < 400; n++) {
+      await f.run(batch.add(n));
+      await f.advance(25);
+    }
+    // Ten seconds: the backstop alone looks.
+    expect(process.count("exchange")).toBeLessThanOrEqual(15);
   });
 });

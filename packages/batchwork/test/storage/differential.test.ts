@@ -5,7 +5,8 @@ import { memory } from "../../src/storage/memory/index.ts";
 import { sqlite } from "../../src/storage/sqlite/index.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
-import { LEASE_MS, System, Tally, type Command, type End, type Setting } from "./system.ts";
+import { LEASE_MS, Tally, type Command, type End, type Setting } from "./commands.ts";
+import { System } from "./system.ts";
 
 /** A command for every storage, or time that passes for all of them, or the end of one process. */
 type Step =
@@ -33,7 +34,7 @@ const exchange = fc.record({
 
 const append = fc.record({
   do: fc.constant("append" as const),
-  chunks: fc.array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 7 })), { maxLength: 3 }),
+  chunks: fc.array(fc.tuple(fc.nat(2), fc.integer({ min: 1, max: 4 })), { maxLength: 3 }),
   dueInMs: fc.constantFrom(0, 0, 50, 1000),
 });
 
@@ -88,12 +89,12 @@ const setting: fc.Arbitrary<Setting> = fc.record({
 
 const total = new Tally();
 
-/** Carries a command out on every storage, and compares the answers and all that can be seen then. */
+/** Carries a command out on every storage; compares the answers and all that can be seen then. */
 async function ask(systems: readonly System[], command: Command): Promise<void> {
   const seen: unknown[] = [];
   for (const system of systems) {
     const answer = await system.run(command);
-    seen.push({ command, answer, then: await system.look() });
+    seen.push({ command, answer, after: await system.look() });
   }
   for (const other of seen.slice(1)) expect(other).toEqual(seen[0]);
 }
@@ -134,6 +135,6 @@ test("whatever is asked of them, all storages answer the same", async () => {
   const steps = fc.array(step, { minLength: 1, maxLength: 50, size: "max" });
   await fc.assert(fc.asyncProperty(setting, steps, compare), { numRuns: 200 });
   const { claimed, retried, alone, dead, lost } = total;
-  expect(claimed, "batches were claimed").toBeGreaterThan(1000);
+  expect(claimed, "batches were claimed").toBeGreaterThan(500);
   for (const count of [retried, alone, dead, lost]) expect(count).toBeGreaterThan(5);
 });

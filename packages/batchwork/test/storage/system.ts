@@ -1,14 +1,12 @@
 /**
- * One storage with its workers, for the differential test: carries commands out and says what can be
- * seen of it in words that do not depend on ids.
+ * One storage with its workers, for the differential test: carries commands out and says what can
+ * be seen of it in words that do not depend on ids.
  */
 import { isDeepStrictEqual } from "node:util";
 
-import { halves } from "../../src/core/bisect.ts";
 import { joinItems, splitItems } from "../../src/core/codec.ts";
 import type { Lease } from "../../src/core/lease.ts";
 import { isRun } from "../../src/core/members.ts";
-import type { Outcome } from "../../src/core/settle.ts";
 import type {
   ClaimedBatch,
   DeadRow,
@@ -20,76 +18,13 @@ import type {
   Storage,
 } from "../../src/storage/storage.ts";
 import type { ManualClock } from "../../src/testing/manual-clock.ts";
-
-export const LEASE_MS = 15_000;
-const FAILURE = { name: "Error", message: "no luck" };
-
-/** What a run keeps the same from its first command to its last. */
-export interface Setting {
-  readonly groups: readonly string[];
-  readonly maxSize: number;
-  readonly maxBytes: number;
-  readonly groupConcurrency: number;
-  readonly maxCrashes: number;
-}
-
-/** How one attempt ends. `pattern` says of each item, two bits at a time, what becomes of it. */
-export interface End {
-  readonly pick: number;
-  readonly how: "done" | "again" | "halves" | "mixed" | "stale";
-  readonly delayMs: number;
-  readonly pattern: number;
-}
-
-export type Command =
-  | {
-      readonly do: "append";
-      readonly chunks: readonly (readonly [group: number, count: number])[];
-      readonly dueInMs: number;
-    }
-  | {
-      readonly do: "exchange";
-      readonly worker: number;
-      readonly ends: readonly End[];
-      readonly limit: number;
-      readonly alone: boolean;
-    }
-  | { readonly do: "release" | "reconcile"; readonly worker: number; readonly mask: number }
-  | { readonly do: "heartbeat" | "retire" | "absolve"; readonly worker: number }
-  | { readonly do: "reap" }
-  | { readonly do: "flush"; readonly group: number }
-  | { readonly do: "pause"; readonly paused: boolean }
-  | { readonly do: "redrive" | "discard"; readonly mask: number }
-  | { readonly do: "tell"; readonly acknowledge: number }
-  | {
-      readonly do: "transact";
-      readonly worker: number;
-      readonly pick: number;
-      readonly fail: boolean;
-    };
+import { LEASE_MS, outcomeOf, Tally, type Command, type End, type Setting } from "./commands.ts";
 
 interface Worker {
   incarnation: number;
   /** The incarnation before, which may have been declared dead. */
   former: number;
   held: ClaimedBatch[];
-}
-
-/** What has happened on a system, so that a run in which nothing did cannot pass. */
-export class Tally {
-  claimed = 0;
-  retried = 0;
-  alone = 0;
-  dead = 0;
-  lost = 0;
-
-  add(other: Tally): void {
-    this.claimed += other.claimed;
-    this.retried += other.retried;
-    this.alone += other.alone;
-    this.dead += other.dead;
-    this.lost += other.lost;
-  }
 }
 
 export class System {
@@ -133,15 +68,18 @@ export class System {
       case "exchange":
         return this.#exchange(command);
       case "release":
-        return storage.release(this.#drop(this.#worker(command.worker), command.mask));
+        await storage.release(this.#drop(this.#worker(command.worker), command.mask));
+        return null;
       case "reconcile":
         return this.#reconcile(this.#worker(command.worker), command.mask);
       case "heartbeat":
         return this.#heartbeat(this.#worker(command.worker));
       case "retire":
-        return this.#reenroll(this.#worker(command.worker), true);
+        await this.#reenroll(this.#worker(command.worker), true);
+        return null;
       case "absolve":
-        return storage.absolve(this.#worker(command.worker).former);
+        await storage.absolve(this.#worker(command.worker).former);
+        return null;
       case "reap": {
         const { incarnations, released, dead } = await storage.reap(this.#setting.maxCrashes);
         return { incarnations: incarnations.length, released, dead };
@@ -150,7 +88,8 @@ export class System {
         this.#mark = await storage.makeDue(this.#queue, this.#group(command.group));
         return null;
       case "pause":
-        return storage.setPaused([this.#queue], command.paused);
+        await storage.setPaused([this.#queue], command.paused);
+        return null;
       case "redrive":
         return storage.redrive(this.#queue, await this.#letterIds(command.mask));
       case "discard":
@@ -159,6 +98,8 @@ export class System {
         return this.#tell(command.acknowledge);
       case "transact":
         return this.#transact(this.#worker(command.worker), command.pick, command.fail);
+      default:
+        throw new TypeError("There is no such command.");
     }
   }
 
@@ -199,8 +140,7 @@ export class System {
   #chunk(n: number, count: number, dueInMs: number): NewChunk {
     const { groups } = this.#setting;
     const texts = Array.from({ length: count }, () => String(1000 + this.#nextItem++));
-    const payload =
-      this.#storage.payload === "text" ? joinItems(texts) : texts.map((text) => Number(text));
+    const payload = this.#storage.payload === "text" ? joinItems(texts) : texts.map(Number);
     const group = groups[n % groups.length] as string;
     return { queue: this.#queue, group, count, bytes: 4 * count, payload, dueInMs };
   }
@@ -346,29 +286,6 @@ export class System {
       diedAt: row.diedAt,
     };
   }
-}
-
-function outcomeOf({ attempt, count }: ClaimedBatch, { how, delayMs, pattern }: End): Outcome {
-  if (how === "again") return { kind: "again", attempt: attempt + 1, delayMs, error: FAILURE };
-  if (how === "halves" && count > 1) {
-    const parts = halves(count).map((positions) => ({
-      positions,
-      attempt,
-      delayMs: 0,
-      error: FAILURE,
-    }));
-    return { kind: "split", children: parts, dead: [], error: FAILURE };
-  }
-  if (how !== "mixed") return { kind: "done" };
-  const positions: number[] = [];
-  const dead: { position: number; error: typeof FAILURE }[] = [];
-  for (let position = 0; position < count; position++) {
-    const fate = (pattern >> (2 * position)) & 3;
-    if (fate === 1) positions.push(position);
-    if (fate === 2) dead.push({ position, error: FAILURE });
-  }
-  const part = { positions, attempt: attempt + 1, delayMs, error: FAILURE };
-  return { kind: "split", children: positions.length > 0 ? [part] : [], dead, error: FAILURE };
 }
 
 function decode(payload: Payload): unknown[] {

@@ -23,7 +23,7 @@ export function dueSuspect(queues: readonly Queue[], now: number): Batch | null 
   return oldest;
 }
 
-/** Claims from one queue until its limit is reached or nothing is left. Returns what is left of it. */
+/** Claims from one queue until nothing is left or its limit is reached. Returns the rest of it. */
 export function claimQueue(
   data: MemoryData,
   claim: QueueClaim,

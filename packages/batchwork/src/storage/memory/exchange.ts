@@ -61,8 +61,9 @@ function isClaimable({ seals, retries }: Queue, now: number): boolean {
 }
 
 /**
- * The first moment after `now` at which a group or a suspect may become claimable. What is claimable
- * already and was not claimed is beyond a limit: its process looks again when a place becomes free.
+ * The first moment after `now` at which a group or a suspect may become claimable. What is
+ * claimable already and was not claimed is beyond a limit: its process looks again when a place
+ * becomes free.
  */
 function lookAgainAt(queues: readonly Queue[], now: number): number | null {
   let next = Number.POSITIVE_INFINITY;

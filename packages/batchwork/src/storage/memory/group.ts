@@ -5,7 +5,7 @@ import { Heap, type HeapNode } from "./heap.ts";
 import type { Queue } from "./queue.ts";
 import { WaitingChunks } from "./waiting.ts";
 
-/** A group's place in one of its queue's two lines: since when, or from when on, it is claimable. */
+/** A group's place in one of its queue's two lines: when it became, or will become, claimable. */
 export class Turn implements HeapNode {
   at = 0;
   order = 0;

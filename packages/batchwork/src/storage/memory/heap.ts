@@ -1,4 +1,4 @@
-/** A binary heap whose members know their place, so that any of them can move or leave in O(log n). */
+/** A binary heap whose members know their place, so any of them moves or leaves in O(log n). */
 
 /** What a member carries. `index` belongs to the heap; -1 means not in one. */
 export interface HeapNode {

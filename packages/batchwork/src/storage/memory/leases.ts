@@ -48,7 +48,10 @@ export function reap(data: MemoryData, maxCrashes: number, now: number): Reaped 
     }
   }
   for (const queue of data.queues) queue.forgetIdle(FORGET_MAX);
-  return { incarnations, released, dead };
+  let nextAt = Number.POSITIVE_INFINITY;
+  for (const expiresAt of data.incarnations.values()) nextAt = Math.min(nextAt, expiresAt);
+  const nextInMs = data.incarnations.size === 0 ? null : nextAt - now;
+  return { incarnations, released, dead, nextInMs };
 }
 
 export function absolve(data: MemoryData, incarnation: number, now: number): void {
@@ -59,7 +62,7 @@ export function absolve(data: MemoryData, incarnation: number, now: number): voi
   }
 }
 
-/** Releases what `incarnation` holds but does not know of; returns what it only believes to hold. */
+/** Releases what the incarnation holds unknowingly; returns what it only believes to hold. */
 export function reconcile(
   data: MemoryData,
   incarnation: number,

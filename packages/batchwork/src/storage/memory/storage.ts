@@ -1,4 +1,4 @@
-/** The storage port over {@link MemoryData}: reads the clock, counts commits, leaves the work to others. */
+/** The storage port over {@link MemoryData}: reads the clock and counts commits, no more. */
 import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import type { Lease } from "../../core/lease.ts";
@@ -47,7 +47,7 @@ export class MemoryStorage implements Storage {
     this.#seen = data.commits;
   }
 
-  /** Another storage on the same data, as a second process would have. Open and close it separately. */
+  /** Another storage on the same data, as a second process has; opened and closed by itself. */
   view(): MemoryStorage {
     return new MemoryStorage(this.#data);
   }

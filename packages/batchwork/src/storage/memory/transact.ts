@@ -1,4 +1,4 @@
-/** A transaction that a handler shares: its appends, its effects and the settling commit together. */
+/** A transaction lent to a handler: its appends, effects and the settling commit together. */
 import { BatchworkError } from "../../core/errors.ts";
 import type { AppendedChunk, NewChunk, Transact } from "../storage.ts";
 import { appended, commitAppend, prepare, type Prepared } from "./append.ts";

@@ -42,9 +42,13 @@ export class Connection {
     this.#close();
   }
 
-  /** Prepared once, after the schema is in place. */
+  /** Prepares all statements, once the schema is in place. */
+  prepare(): void {
+    this.#statements = prepareAll(this.handle);
+  }
+
   get statements(): Statements {
-    return (this.#statements ??= prepareAll(this.handle));
+    return this.#statements as Statements;
   }
 
   /** True while the user has a transaction of their own open on the handle that they lent. */
@@ -79,6 +83,8 @@ export class Connection {
   begin(mode: "IMMEDIATE" | "DEFERRED"): void {
     const sql = `BEGIN ${mode}`;
     if (!this.lent) {
+      // Only there if a rollback failed: nothing of it was to be kept.
+      this.rollback();
       this.handle.exec(sql);
       return;
     }
@@ -99,6 +105,15 @@ export class Connection {
   /** Rolls back what is open. SQLite itself has done so after some errors, such as a full disk. */
   rollback(): void {
     if (inTransaction(this.handle)) this.handle.exec("ROLLBACK");
+  }
+
+  /** Rolls back after an error, which stays the one to be told of. */
+  rollbackAfterError(): void {
+    try {
+      this.rollback();
+    } catch {
+      // Whatever stopped this stops the next transaction too, and is reported there.
+    }
   }
 
   /** A number that differs when another connection has committed. */

@@ -22,7 +22,8 @@ export interface SqliteRun {
 /** A database handle: `DatabaseSync` of `node:sqlite`, or `Database` of `better-sqlite3`. */
 export interface SqliteHandle {
   exec(sql: string): unknown;
-  prepare(sql: string): SqliteStatement;
+  /** The driver's statement; the drivers' types have no more in common than that it is one. */
+  prepare(sql: string): object;
   /** `node:sqlite`. */
   readonly isTransaction?: boolean;
   /** `better-sqlite3`. */
@@ -52,7 +53,7 @@ interface StatementSettings {
 
 /** Prepares a statement that yields objects with plain numbers, whatever the handle's defaults are. */
 export function prepare(handle: SqliteHandle, sql: string): SqliteStatement {
-  const statement = handle.prepare(sql);
+  const statement = handle.prepare(sql) as SqliteStatement;
   const settings = statement as StatementSettings;
   settings.setReadBigInts?.(false);
   settings.setReturnArrays?.(false);

@@ -6,7 +6,7 @@ import { isHandle, type SqliteHandle } from "./handle.ts";
 import { SqliteStorage } from "./storage.ts";
 
 export type { Durability } from "./connection.ts";
-export type { SqliteHandle, SqliteRun, SqliteStatement, SqliteValue } from "./handle.ts";
+export type { SqliteHandle } from "./handle.ts";
 export type { SqliteStorage } from "./storage.ts";
 export type { SqliteTx, SqliteTxStatement } from "./tx.ts";
 

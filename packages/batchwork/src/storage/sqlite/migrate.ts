@@ -4,7 +4,7 @@ import { prepare, type SqliteHandle } from "./handle.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
 
 /** Number of the newest migration applied; 0 for a database without any. Throws `SCHEMA_NEWER`. */
-export function schemaVersion(handle: SqliteHandle): number {
+function schemaVersion(handle: SqliteHandle): number {
   const table = prepare(
     handle,
     "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'batchwork_migrations'",

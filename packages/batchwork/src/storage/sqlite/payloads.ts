@@ -12,11 +12,14 @@ export interface ChunkText {
   readonly data: string | null;
 }
 
+/** Text is text here: a mark at its beginning is part of it. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
 /** The text of a chunk whose header was read before. */
 export function chunkText(sql: Statements, id: number, data: string | null): string {
   if (data !== null) return data;
-  const row = sql.payload.get(id) as { readonly data: string } | undefined;
-  if (row !== undefined) return row.data;
+  const row = sql.payload.get(id) as { readonly data: Uint8Array } | undefined;
+  if (row !== undefined) return utf8.decode(row.data);
   throw missing(id);
 }
 

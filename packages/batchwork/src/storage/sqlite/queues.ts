@@ -62,7 +62,7 @@ export function queueRow(sql: Statements, id: number): QueueRow {
   throw unknownQueue(id);
 }
 
-export function unknownQueue(id: number): BatchworkError {
+function unknownQueue(id: number): BatchworkError {
   const message = `No queue has the id ${id}: define it first.`;
   return new BatchworkError("STORAGE_FAILED", message, { field: "queue", value: id });
 }

@@ -7,17 +7,9 @@ import { crashRecord, flag, stateAfter, type BatchRow } from "./batches.ts";
 import { freeMembers } from "./chunks.ts";
 import { bury } from "./dead.ts";
 import { GroupChanges } from "./group-changes.ts";
+import { keepHouse } from "./housekeeping.ts";
 import { heldBy } from "./leases.ts";
 import type { Transaction } from "./transaction.ts";
-
-/** Finished batches that are kept in each queue: to answer who settles again, and to look back. */
-export const DONE_BATCHES_KEPT = 10_000;
-
-/** Rows that one housekeeping deletes of a kind at most: about 20 ms. */
-const DELETED_MAX = 10_000;
-
-/** Empty groups are worth a write from this many on; a few will be used again. */
-const EMPTY_GROUPS_KEPT = 1000;
 
 export function reap(tx: Transaction, maxCrashes: number): Reaped {
   const groups = new GroupChanges(tx);
@@ -36,7 +28,8 @@ export function reap(tx: Transaction, maxCrashes: number): Reaped {
   }
   groups.save();
   keepHouse(tx);
-  return { incarnations, released, dead };
+  const { at } = tx.sql.nextExpiry.get() as { readonly at: number | null };
+  return { incarnations, released, dead, nextInMs: at === null ? null : at - tx.now };
 }
 
 interface IncarnationRow {
@@ -81,15 +74,4 @@ function crashedError(crashes: number): StoredError {
   const message = `The process died ${crashes} times while it ran this batch alone.`;
   const { name, code } = new BatchworkError("CRASHED", message);
   return { name, message, code };
-}
-
-function keepHouse({ sql }: Transaction): void {
-  for (const { id } of sql.queueIds.all() as { readonly id: number }[]) {
-    const oldest = sql.firstToForget.get(id, DONE_BATCHES_KEPT) as
-      { readonly id: number } | undefined;
-    if (oldest !== undefined) sql.forget.run(id, oldest.id, DELETED_MAX);
-  }
-  const empty = sql.emptyGroups.all(DELETED_MAX) as { readonly id: number }[];
-  if (empty.length < EMPTY_GROUPS_KEPT) return;
-  sql.deleteGroups.run(JSON.stringify(empty.map(({ id }) => id)));
 }

@@ -14,16 +14,17 @@ import { stateAfter, type BatchRow } from "./batches.ts";
 import { freeMembers } from "./chunks.ts";
 import { bury } from "./dead.ts";
 import { GroupChanges } from "./group-changes.ts";
+import { forgetNowAndThen } from "./housekeeping.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What decides whether a settlement counts, and all that a plain success needs. */
 interface LeaseRow {
+  readonly queue: number;
   readonly grp: number;
   readonly state: BatchState;
   readonly token: number;
   readonly settled: number | null;
   readonly suspect: number;
-  readonly parent: number | null;
   readonly members: string | null;
 }
 
@@ -71,6 +72,7 @@ export function settle(
     freeMembers(tx.sql, members);
   }
   tx.sql.finishBatch.run(stateAfter(row.state, "finish"), token, tx.now, batch);
+  forgetNowAndThen(tx, row.queue, batch);
   groups.ended(row.grp);
   return true;
 }

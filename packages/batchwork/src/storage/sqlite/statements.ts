@@ -1,4 +1,9 @@
-/** All SQL that runs after the schema is in place, by topic. Prepared once per connection. */
+/**
+ * All SQL that runs after the schema is in place, by topic. Prepared once per connection.
+ *
+ * `LIMIT ? + 0`: the planner looks at what is bound to a bare `LIMIT ?`, so each new value would have
+ * the statement prepared again, at several times the cost of running it.
+ */
 import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
 
 const GROUP_COLUMNS = `id, grp, items, bytes, head, skip, due_at, flush_to, active, ready, blocked,
@@ -54,9 +59,9 @@ const GROUPS = {
   groupById: `SELECT ${GROUP_COLUMNS} FROM batchwork_groups WHERE id = ?`,
   groupByName: `SELECT ${GROUP_COLUMNS} FROM batchwork_groups WHERE queue = ? AND grp = ?`,
   groupsToRetry: `SELECT ${GROUP_COLUMNS} FROM batchwork_groups
-    WHERE queue = ? AND ready_at <= ? AND blocked = 0 ORDER BY ready_at, turn LIMIT ?`,
+    WHERE queue = ? AND ready_at <= ? AND blocked = 0 ORDER BY ready_at, turn LIMIT ? + 0`,
   groupsToSeal: `SELECT ${GROUP_COLUMNS} FROM batchwork_groups
-    WHERE queue = ? AND wake_at <= ? AND blocked = 0 ORDER BY wake_at, turn LIMIT ?`,
+    WHERE queue = ? AND wake_at <= ? AND blocked = 0 ORDER BY wake_at, turn LIMIT ? + 0`,
   nextLook: `SELECT
     (SELECT min(ready_at) FROM batchwork_groups
       WHERE queue = :queue AND ready_at > :now AND blocked = 0) AS ready,
@@ -80,17 +85,18 @@ const GROUPS = {
     WHERE items = 0 AND active = 0 AND ready = 0 AND NOT EXISTS (
       SELECT 1 FROM batchwork_batches AS b
       WHERE b.state = 'ready' AND b.suspect = 1 AND b.queue = g.queue AND b.grp = g.id)
-    LIMIT ?`,
+    LIMIT ? + 0`,
   deleteGroups: "DELETE FROM batchwork_groups WHERE id IN (SELECT value FROM json_each(?))",
 } as const;
 
 const CHUNKS = {
   chunksFrom: `SELECT id, count, bytes, data FROM batchwork_chunks
-    WHERE queue = ? AND grp = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ?`,
+    WHERE queue = ? AND grp = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ? + 0`,
   firstDue: `SELECT min(due_at) AS at FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ?`,
   chunk: "SELECT count, bytes, data FROM batchwork_chunks WHERE id = ?",
-  payload: "SELECT data FROM batchwork_payloads WHERE chunk = ?",
+  // As bytes: drivers turn text that is not ASCII into a string five times slower than TextDecoder.
+  payload: "SELECT CAST(data AS BLOB) AS data FROM batchwork_payloads WHERE chunk = ?",
   shrinkChunk: "UPDATE batchwork_chunks SET live = live - ? WHERE id = ? RETURNING live",
   deleteChunk: "DELETE FROM batchwork_chunks WHERE id = ?",
   deletePayload: "DELETE FROM batchwork_payloads WHERE chunk = ?",
@@ -106,7 +112,7 @@ const BATCHES = {
       bytes, members, reason, parent, root, first_chunk, sealed_at, error)
     VALUES (?, ?, 'ready', 0, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)`,
   batch: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches WHERE id = ?`,
-  leaseOf: `SELECT queue, grp, state, token, settled, parent, members, suspect
+  leaseOf: `SELECT queue, grp, state, token, settled, members, suspect
     FROM batchwork_batches WHERE id = ?`,
   firstReady: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches
     WHERE queue = ? AND grp = ? AND state = 'ready' AND suspect = 0 ORDER BY run_at, id LIMIT 1`,
@@ -140,10 +146,10 @@ const BATCHES = {
   heldBy: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches INDEXED BY batchwork_batches_leased
     WHERE state = 'leased' AND owner = ? ORDER BY id`,
   firstToForget: `SELECT id FROM batchwork_batches INDEXED BY batchwork_batches_done
-    WHERE queue = ? AND state = 'done' ORDER BY id DESC LIMIT 1 OFFSET ?`,
+    WHERE queue = ? AND state = 'done' ORDER BY id DESC LIMIT 1 OFFSET ? + 0`,
   forget: `DELETE FROM batchwork_batches WHERE id IN (
     SELECT id FROM batchwork_batches INDEXED BY batchwork_batches_done
-    WHERE queue = ? AND state = 'done' AND id <= ? ORDER BY id LIMIT ?)`,
+    WHERE queue = ? AND state = 'done' AND id <= ? ORDER BY id LIMIT ? + 0)`,
 } as const;
 
 const INCARNATIONS = {
@@ -151,6 +157,7 @@ const INCARNATIONS = {
   isAlive: "SELECT 1 FROM batchwork_incarnations WHERE id = ?",
   heartbeat: "UPDATE batchwork_incarnations SET expires_at = ? WHERE id = ?",
   expired: "SELECT id, expires_at FROM batchwork_incarnations WHERE expires_at <= ? ORDER BY id",
+  nextExpiry: "SELECT min(expires_at) AS at FROM batchwork_incarnations",
   bury: "DELETE FROM batchwork_incarnations WHERE id = ? AND expires_at = ?",
   retire: "DELETE FROM batchwork_incarnations WHERE id = ?",
 } as const;
@@ -200,23 +207,23 @@ const STATUS = {
   running: `SELECT b.id, b.token, g.grp, b.count, b.attempt, b.owner, b.claimed_at, b.percent, b.note
     FROM batchwork_batches AS b INDEXED BY batchwork_batches_leased
     JOIN batchwork_groups AS g ON g.id = b.grp
-    WHERE b.state = 'leased' AND b.queue = ? ORDER BY b.claimed_at, b.id LIMIT ?`,
+    WHERE b.state = 'leased' AND b.queue = ? ORDER BY b.claimed_at, b.id LIMIT ? + 0`,
 } as const;
 
 const DEAD = {
   insertDead: `INSERT INTO batchwork_dead (queue, grp, item, item_id, error, attempts, crashes,
       batch, root, died_at, notice_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  dead: "SELECT * FROM batchwork_dead WHERE queue = ? AND id > ? ORDER BY id LIMIT ?",
+  dead: "SELECT * FROM batchwork_dead WHERE queue = ? AND id > ? ORDER BY id LIMIT ? + 0",
   deadOfGroup: `SELECT * FROM batchwork_dead WHERE queue = ? AND grp = ? AND id > ?
-    ORDER BY id LIMIT ?`,
+    ORDER BY id LIMIT ? + 0`,
   deadByIds: `SELECT * FROM batchwork_dead
     WHERE id IN (SELECT value FROM json_each(?)) AND queue = ? ORDER BY id`,
   deleteDead: `DELETE FROM batchwork_dead
     WHERE id IN (SELECT value FROM json_each(?)) AND queue = ?`,
   deleteAllDead: "DELETE FROM batchwork_dead WHERE queue = ?",
   unnotified: `SELECT * FROM batchwork_dead INDEXED BY batchwork_dead_notice
-    WHERE queue = ? AND notice_at <= ? AND id > ? ORDER BY id LIMIT ?`,
+    WHERE queue = ? AND notice_at <= ? AND id > ? ORDER BY id LIMIT ? + 0`,
   unnotifiedOfBatch: `SELECT * FROM batchwork_dead INDEXED BY batchwork_dead_notice
     WHERE queue = ? AND notice_at <= ? AND id > ? AND batch = ? ORDER BY id`,
   postponeNotice: `UPDATE batchwork_dead SET notice_at = ?

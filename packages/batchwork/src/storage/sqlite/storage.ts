@@ -28,9 +28,10 @@ import * as leases from "./leases.ts";
 import { isMigrated, migrate } from "./migrate.ts";
 import * as queues from "./queues.ts";
 import { reap } from "./reap.ts";
+import type { Statements } from "./statements.ts";
 import * as status from "./status.ts";
 import { transact } from "./transact.ts";
-import { Transactions } from "./transaction.ts";
+import { storageError, Transactions } from "./transaction.ts";
 
 /** Where the data are and how they are kept, checked and complete. */
 export interface SqliteSettings {
@@ -95,10 +96,14 @@ export class SqliteStorage implements Storage {
       this.#appendedInside = false;
       changed = true;
     }
-    const version = connection.dataVersion();
-    if (version !== this.#dataVersion) changed = true;
-    this.#dataVersion = version;
-    return changed;
+    try {
+      const version = connection.dataVersion();
+      if (version !== this.#dataVersion) changed = true;
+      this.#dataVersion = version;
+      return changed;
+    } catch (error) {
+      throw storageError(error);
+    }
   }
 
   async define(definitions: readonly QueueDefinition[]): Promise<QueueInfo[]> {
@@ -111,7 +116,7 @@ export class SqliteStorage implements Storage {
 
   async append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
     return this.#ready.write((tx) => {
-      this.#checkQueues(chunks);
+      this.#checkQueues(tx.sql, chunks);
       return append(tx, chunks);
     });
   }
@@ -119,7 +124,7 @@ export class SqliteStorage implements Storage {
   appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[] {
     const { time } = this.#ready;
     const { connection } = this.#opened as Opened;
-    this.#checkQueues(chunks);
+    this.#checkQueues(connection.statements, chunks);
     const appended = appendInside(connection, time, tx, chunks);
     if (tx === connection.handle) this.#appendedInside = true;
     return appended;
@@ -218,7 +223,7 @@ export class SqliteStorage implements Storage {
   async #open({ clock }: StorageEnv): Promise<void> {
     const { source, durability, busyTimeoutMs } = this.#settings;
     const connection =
-      "path" in source ? await Connection.open(source.path) : Connection.lend(source.database);
+      "path" in source ? await openFile(source.path) : Connection.lend(source.database);
     const transactions = new Transactions(connection, clock, busyTimeoutMs);
     const { handle } = connection;
     try {
@@ -228,7 +233,8 @@ export class SqliteStorage implements Storage {
       if (!migrated) {
         await transactions.exclusive("IMMEDIATE", () => migrate(handle, clock.wallMs()));
       }
-      this.#dataVersion = await transactions.alone(() => connection.dataVersion());
+      await transactions.alone(() => connection.prepare());
+      this.#dataVersion = connection.dataVersion();
     } catch (error) {
       connection.close();
       throw error;
@@ -237,12 +243,20 @@ export class SqliteStorage implements Storage {
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */
-  #checkQueues(chunks: readonly NewChunk[]): void {
+  #checkQueues(sql: Statements, chunks: readonly NewChunk[]): void {
     for (const { queue } of chunks) {
       if (this.#queues.has(queue)) continue;
-      queues.queueRow((this.#opened as Opened).connection.statements, queue);
+      queues.queueRow(sql, queue);
       this.#queues.add(queue);
     }
+  }
+}
+
+async function openFile(path: string): Promise<Connection> {
+  try {
+    return await Connection.open(path);
+  } catch (error) {
+    throw storageError(error);
   }
 }
 

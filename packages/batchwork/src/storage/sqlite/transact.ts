@@ -6,7 +6,12 @@ import type { Connection } from "./connection.ts";
 import { GroupChanges } from "./group-changes.ts";
 import { isBusy } from "./handle.ts";
 import { isLeased, settle, wasSettled } from "./settle.ts";
-import { RolledBack, storageError, type StorageClock, type Transaction } from "./transaction.ts";
+import {
+  RolledBackError,
+  storageError,
+  type StorageClock,
+  type Transaction,
+} from "./transaction.ts";
 import { Facade } from "./tx.ts";
 
 /** Gone when somebody ended the transaction behind our back, even if they began another one. */
@@ -14,7 +19,7 @@ const SAVEPOINT = "batchwork_tx";
 
 /**
  * Runs the request. A busy database is thrown as it is, before anything ran, so the caller may try
- * again; whatever goes wrong later is thrown as {@link RolledBack}, because `run` must not run twice.
+ * again; whatever goes wrong later is thrown as {@link RolledBackError}, because `run` must not run twice.
  */
 export function transact<R>(connection: Connection, time: StorageClock, request: Transact<R>): R {
   connection.begin("IMMEDIATE");
@@ -22,16 +27,16 @@ export function transact<R>(connection: Connection, time: StorageClock, request:
   try {
     result = time.within(connection.statements, (tx) => runInside(connection, tx, request));
   } catch (error) {
-    connection.rollback();
-    throw error instanceof RolledBack ? error : new RolledBack(storageError(error));
+    connection.rollbackAfterError();
+    throw error instanceof RolledBackError ? error : new RolledBackError(storageError(error));
   }
   try {
     connection.commit();
   } catch (error) {
-    connection.rollback();
+    connection.rollbackAfterError();
     // The commit may have happened all the same: the settlement is the proof.
     const row = connection.statements.leaseOf.get(request.lease.batch);
-    if (!wasSettled(row, request.lease)) throw new RolledBack(commitError(error));
+    if (!wasSettled(row, request.lease)) throw new RolledBackError(commitError(error));
   }
   return result;
 }
@@ -74,7 +79,7 @@ function runUser<R>(run: () => R): R {
   try {
     return run();
   } catch (error) {
-    throw new RolledBack(error);
+    throw new RolledBackError(error);
   }
 }
 

@@ -16,8 +16,9 @@ export function transactionControl(sql: string): string | null {
   let statement: string[] = [];
   for (const [token] of sql.matchAll(TOKENS)) {
     if (token === ";") {
-      // The body of a trigger has semicolons of its own and ends with "; END".
-      if (!isTrigger(statement) || statement.at(-1) === "END") statement = [];
+      // The body of a trigger has semicolons of its own and ends with "; END;".
+      if (!isTrigger(statement) || statement.slice(-2).join("") === ";END") statement = [];
+      else statement.push(token);
       continue;
     }
     if (!/^\w/.test(token)) continue;

@@ -45,11 +45,13 @@ export class StorageClock {
   }
 }
 
-/** Something that must roll the transaction back and be thrown as it is. */
-export class RolledBack {
+/** Rolls the transaction back for good; `error` is what the caller is told, as it is. */
+export class RolledBackError extends Error {
+  override readonly name = "RolledBackError";
   readonly error: unknown;
 
   constructor(error: unknown) {
+    super("The transaction was rolled back.");
     this.error = error;
   }
 }
@@ -107,7 +109,7 @@ export class Transactions {
       connection.commit();
       return result;
     } catch (error) {
-      connection.rollback();
+      connection.rollbackAfterError();
       throw error;
     }
   }
@@ -144,7 +146,7 @@ function busy(timeoutMs: number): BatchworkError {
 
 /** What a caller is told of an error inside a transaction. */
 export function storageError(error: unknown): unknown {
-  if (error instanceof RolledBack) return error.error;
+  if (error instanceof RolledBackError) return error.error;
   if (error instanceof BatchworkError) return error;
   const reason = error instanceof Error ? error.message : String(error);
   const message = `SQLite failed: ${reason}. What was to be written may or may not be there.`;

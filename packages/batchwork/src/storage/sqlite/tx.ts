@@ -1,6 +1,6 @@
 /** The database inside `ctx.tx`: what a handler is lent for the length of one transaction. */
 import { BatchworkError } from "../../core/errors.ts";
-import { inTransaction, type SqliteHandle, type SqliteStatement } from "./handle.ts";
+import { inTransaction, type SqliteHandle } from "./handle.ts";
 import { transactionControl } from "./transaction-control.ts";
 
 /** A prepared statement inside a transaction. Parameters and results are those of the driver. */
@@ -27,9 +27,11 @@ export interface SqliteTx {
 const handles = new WeakMap<object, Facade>();
 
 /** The driver's statement, whose parameters are the user's affair. */
-type AnyStatement = { readonly [K in "run" | "get"]: (...parameters: unknown[]) => unknown } & {
-  readonly all: (...parameters: unknown[]) => unknown[];
-};
+interface AnyStatement {
+  readonly run: (...parameters: readonly unknown[]) => unknown;
+  readonly get: (...parameters: readonly unknown[]) => unknown;
+  readonly all: (...parameters: readonly unknown[]) => unknown[];
+}
 
 export class Facade {
   readonly handle: SqliteHandle;
@@ -45,7 +47,7 @@ export class Facade {
       },
       prepare: (sql) => {
         this.#check(sql);
-        return this.#statement(handle.prepare(sql));
+        return this.#statement(handle.prepare(sql) as AnyStatement);
       },
     };
     handles.set(this.tx, this);
@@ -69,8 +71,7 @@ export class Facade {
     throw new BatchworkError("TX_OVER", message, { field: "tx" });
   }
 
-  #statement(prepared: SqliteStatement): SqliteTxStatement {
-    const statement = prepared as AnyStatement;
+  #statement(statement: AnyStatement): SqliteTxStatement {
     const all = (...parameters: readonly unknown[]): unknown[] => {
       this.refuseWhenOver();
       return statement.all(...parameters);

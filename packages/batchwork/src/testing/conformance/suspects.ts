@@ -216,7 +216,11 @@ export const suspectCases: Cases = {
     await worker.claimOne(queue, { alone: true });
     await t.pass(LEASE_MS);
     const reaped = await t.storage.reap(1);
-    assert.deepEqual(reaped, { incarnations: [worker.incarnation], released: 0, dead: 3 });
+    assert.partialDeepStrictEqual(reaped, {
+      incarnations: [worker.incarnation],
+      released: 0,
+      dead: 3,
+    });
     const { retrying, leased } = await t.storage.counts(queue, null);
     assert.deepEqual({ retrying, leased }, { retrying: 0, leased: 0 });
   },

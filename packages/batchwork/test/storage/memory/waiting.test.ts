@@ -42,7 +42,7 @@ describe("Fifo", () => {
 });
 
 describe("WaitingChunks", () => {
-  test("they know their items, their bytes, the first and the earliest time, whatever is taken", () => {
+  test("they know their items, bytes, first chunk and earliest time, whatever is taken", () => {
     const step = fc.record({
       add: fc.boolean(),
       count: fc.integer({ min: 1, max: 5 }),

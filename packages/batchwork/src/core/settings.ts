@@ -1,0 +1,109 @@
+/** Every option that is data: what it means, its unit, range and default. */
+
+/** Options of an engine that are data. */
+export interface EngineSettings {
+  /**
+   * Handlers that run at a time in this process, for each definition that does not say otherwise.
+   * 1 to 1,000. Default 5, as OqronKit's `concurrency`.
+   */
+  readonly concurrency?: number;
+  /**
+   * How long a batch stays with a process that no longer answers, ms. After that another process
+   * takes it over. 100 to 86,400,000 (one day). Default 15,000.
+   */
+  readonly leaseMs?: number;
+  /**
+   * How often a process says that it is alive, ms. 10 to half of `leaseMs`, so that one lost beat
+   * loses no lease. Default a third of `leaseMs`: 5,000.
+   */
+  readonly heartbeatMs?: number;
+  /**
+   * At most this long without a look at the storage, ms. A backstop: work is normally noticed at
+   * once. 10 to 3,600,000 (one hour). Default 1,000, as OqronKit's `tickIntervalMs`.
+   */
+  readonly tickIntervalMs?: number;
+  /**
+   * How often the storage is asked whether another process wrote to it, ms; one call of a few
+   * microseconds. 1 to 3,600,000 (one hour). Default 50.
+   */
+  readonly pollMs?: number;
+  /**
+   * A batch that was running alone in its process when that died, this many times, is dead: its
+   * items become dead letters (`CRASHED`). 1 to 100. Default 3.
+   */
+  readonly maxCrashes?: number;
+}
+
+/** Options of a definition that are data. */
+export interface BatchSettings {
+  /**
+   * Unique in its engine. The same name is the same batch in every process and after every restart.
+   * 1 to 128 characters: letters, digits and `_ . : -`. Required.
+   */
+  readonly name: string;
+  /**
+   * Most items in a batch, 1 to 100,000. Handed over at once when so many wait. As OqronKit's
+   * `maxSize`, but a cap as well: no batch ever has more. Required.
+   */
+  readonly maxSize: number;
+  /**
+   * How long the oldest item waits for a batch to fill before it is handed over all the same, ms. 0
+   * to 31,536,000,000 (365 days); 0 hands over what is there. Required.
+   */
+  readonly maxWaitMs: number;
+  /**
+   * Most bytes in a batch (its items as UTF-8 text), 1 or more. Handed over at once when so many
+   * wait; a single item may not have more. Default `Infinity`: no cap.
+   */
+  readonly maxBytes?: number;
+  /**
+   * Batches of one group that run at a time, over all processes. 1 to 1,000, or `Infinity` for no
+   * limit. Only with `groupBy`. Default 1, which keeps each group in order.
+   */
+  readonly groupConcurrency?: number;
+  /** Handlers of it that run at a time in this process. 1 to 1,000. Default the engine's. */
+  readonly concurrency?: number;
+  /** When and how often failed items are tried again. Default: never. */
+  readonly retries?: RetryOptions;
+  /**
+   * What a throw means that names no item with `ctx.fail`. `"retry"`: all items failed. `"bisect"`:
+   * the batch is cut in two, at once and without using up attempts, until the items that cause it
+   * are alone. Default `"retry"`.
+   */
+  readonly onFailure?: "retry" | "bisect";
+  /**
+   * How long a handler may run, ms; then `ctx.signal` aborts and the attempt has failed
+   * (`HANDLER_TIMEOUT`). 1 to 31,536,000,000 (365 days). Default: no limit.
+   */
+  readonly timeout?: number;
+  /**
+   * True keeps items in the engine's storage. False keeps them in this process's memory: faster,
+   * and gone when the process dies. Default true.
+   */
+  readonly persist?: boolean;
+  /** Words to find the definition by. At most 64 of 1 to 128 characters. Default none. */
+  readonly tags?: readonly string[];
+}
+
+/** When and how often failed items are tried again. */
+export interface RetryOptions {
+  /** Retries after the first attempt, 0 to 10,000. Default 0, as OqronKit's. */
+  readonly max?: number;
+  /**
+   * `"exponential"` doubles `baseDelay` with every attempt, `"fixed"` does not. Default
+   * `"exponential"`.
+   */
+  readonly strategy?: "exponential" | "fixed";
+  /** Delay before the first retry, ms. 0 to 31,536,000,000 (365 days). Default 1,000. */
+  readonly baseDelay?: number;
+  /**
+   * No delay is longer than this, ms. `baseDelay` to 31,536,000,000 (365 days). Default 3,600,000
+   * (one hour), or `baseDelay` where that is longer.
+   */
+  readonly maxDelay?: number;
+  /**
+   * Share of each delay that is taken off at random, so that failures of one moment do not come
+   * back in one moment. 0 to 1. Default 0.
+   */
+  readonly jitter?: number;
+}

@@ -1,0 +1,62 @@
+/** What an item goes through before the intake takes it: its group, its text, its size. */
+import type { Codec } from "../core/codec.ts";
+import { BatchworkError } from "../core/errors.ts";
+import { GROUP_KEY_CHARACTERS_MAX, ITEM_BYTES_MAX } from "../core/limits.ts";
+import type { IntakeItem } from "./intake.ts";
+import type { Queue } from "./queue.ts";
+
+/** What an {@link Entrance} is made of. */
+export interface EntranceOptions<T> {
+  readonly queue: Queue;
+  readonly groupBy: ((item: T) => string) | undefined;
+  readonly codec: Codec;
+  /** How the storage keeps items. */
+  readonly payload: "text" | "reference";
+}
+
+export class Entrance<T> {
+  /** False where items are kept as they are and nothing asks for their size. */
+  readonly measured: boolean;
+  readonly #queue: Queue;
+  readonly #groupBy: ((item: T) => string) | undefined;
+  readonly #codec: Codec;
+  readonly #asText: boolean;
+
+  constructor({ queue, groupBy, codec, payload }: EntranceOptions<T>) {
+    this.#queue = queue;
+    this.#groupBy = groupBy;
+    this.#codec = codec;
+    this.#asText = payload === "text";
+    this.measured = this.#asText || queue.maxBytes < Number.POSITIVE_INFINITY;
+  }
+
+  /** The item as the intake takes it: encoded, measured, with its group. */
+  accept(item: T): IntakeItem {
+    const group = this.groupOf(item);
+    return this.measured ? { group, ...this.encode(item) } : { group, value: item, bytes: 0 };
+  }
+
+  /** The item as it is stored, and its size. Throws `ITEM_INVALID`, `ITEM_TOO_LARGE`. */
+  encode(item: T): { readonly value: unknown; readonly bytes: number } {
+    const text = this.#codec.encode(item);
+    const bytes = Buffer.byteLength(text);
+    const { name, maxBytes } = this.#queue;
+    const most = Math.min(ITEM_BYTES_MAX, maxBytes);
+    if (bytes <= most) return { value: this.#asText ? text : item, bytes };
+    const message = `An item of "${name}" has ${bytes} bytes; at most ${most} are allowed.`;
+    throw new BatchworkError("ITEM_TOO_LARGE", message, { field: "item", value: bytes });
+  }
+
+  groupOf(item: T): string {
+    if (this.#groupBy === undefined) return "";
+    const group: unknown = this.#groupBy(item);
+    // UTF-8 has no lone surrogates: a database would give back another key, shared by many.
+    const isText = typeof group === "string" && group.isWellFormed();
+    if (isText && group.length <= GROUP_KEY_CHARACTERS_MAX) return group;
+    const found = typeof group === "string" ? `a string of ${group.length}` : typeof group;
+    const message =
+      `groupBy of "${this.#queue.name}" must return a well-formed string of at most ` +
+      `${GROUP_KEY_CHARACTERS_MAX} characters, not ${found}.`;
+    throw new BatchworkError("ITEM_INVALID", message, { field: "groupBy", value: group });
+  }
+}
