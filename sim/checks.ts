@@ -1,0 +1,143 @@
+/** What must hold after every step, and what must hold when the storage itself is asked. */
+import type { Storage } from "batchwork";
+import type { Clock } from "../packages/batchwork/src/core/clock.ts";
+import { dueAt } from "./ledger/exchange.ts";
+import type { QueueRecord } from "./ledger/records.ts";
+import type { Life } from "./life.ts";
+import type { World } from "./world.ts";
+
+/** A lease that no handler runs is noticed and given back within so many leases. */
+const STRAY_LEASES = 10;
+/** And this long besides, for a storage that fails several times in a row, ms. */
+const STRAY_MS = 4000;
+/** An engine that was told to stop has stopped after its grace and so long, in leases. */
+const STOP_LEASES = 20;
+
+/** A clock that adds nothing to what the storage knows of time. */
+export const STILL: Clock = {
+  wallMs: () => 0,
+  monotonicMs: () => 0,
+  after: () => ({ cancel: () => undefined }),
+  soon: () => undefined,
+  random: () => 0,
+};
+
+/** After every step. */
+export function checkStep(world: World): void {
+  const { ledger, scheduler, plan } = world;
+  const bound = STRAY_LEASES * plan.leaseMs + STRAY_MS;
+  for (const { grant, id } of ledger.live) {
+    if (grant === null) continue;
+    const life = world.lifeOf(grant.life);
+    if (life === null || life.state !== "up" || life.clock.paused) continue;
+    const { delivery } = grant;
+    if (delivery !== undefined && delivery.endedAt === null) continue;
+    const idleSince = Math.max(delivery?.endedAt ?? grant.at, life.freeSince);
+    if (scheduler.now - idleSince <= bound) continue;
+    const detail = `${life.name} holds batch ${id} since ${idleSince.toFixed(0)} and runs nothing`;
+    ledger.fail("lease that nobody runs", detail);
+  }
+  for (const { life } of world.slots) {
+    if (life?.state !== "stopping" || life.clock.paused) continue;
+    if (scheduler.now - life.freeSince <= STOP_LEASES * plan.leaseMs + STRAY_MS) continue;
+    ledger.fail("I-19 nothing left after stop", `${life.name} was told to stop and has not`);
+  }
+}
+
+/** When nothing goes wrong, what is due is claimed within so long of everybody hearing of it, ms. */
+const IN_TIME_MS = 50;
+
+/** After every step of a run in which nothing goes wrong. */
+export function checkInTime(world: World): void {
+  const { ledger, plan, scheduler } = world;
+  const heardWithin = plan.faults.deaf ? plan.tickIntervalMs : plan.pollMs;
+  for (const queue of ledger.queues.values()) {
+    const { claim, groups, paused, name } = queue;
+    const room =
+      !paused && world.slots.some(({ life }) => life !== null && hasRoom(world, life, queue));
+    for (const group of groups.values()) {
+      const claimable =
+        claim !== null &&
+        room &&
+        group.leased < claim.groupConcurrency &&
+        dueAt(group, claim) <= scheduler.wallMs(0);
+      if (!claimable) group.claimableSince = null;
+      else group.claimableSince ??= scheduler.now;
+      const late = scheduler.now - (group.claimableSince ?? scheduler.now);
+      if (late <= heardWithin + IN_TIME_MS) continue;
+      const detail = `group "${group.name}" of ${name} is due, with room for it, for ${late.toFixed(0)} ms`;
+      ledger.fail("claim: in time", detail);
+    }
+  }
+}
+
+function hasRoom({ ledger, plan }: World, life: Life, { id, name }: QueueRecord): boolean {
+  if (!life.up || !life.started) return false;
+  const most = plan.queues.find((queue) => queue.name === name)?.concurrency ?? 0;
+  let held = 0;
+  for (const { grant, queue } of ledger.live) {
+    if (grant?.life === life.number && queue === id) held++;
+  }
+  return held < most;
+}
+
+/** Asks the storage and compares with the ledger. */
+export async function audit(world: World, storage: Storage): Promise<void> {
+  const { ledger, store } = world;
+  for (const queue of ledger.queues.values()) await auditQueue(world, storage, queue);
+  let due = 0;
+  for (const { queue, state } of ledger.byUid.values()) {
+    if (state === "done" && ledger.queue(queue).policy.transactional) due++;
+  }
+  const effects = store.effects();
+  if (effects !== due) {
+    ledger.fail("I-6 effects exactly once", `${effects} effects of ${due} finished items`);
+  }
+  for (const uids of world.calls) {
+    const there = uids.filter((uid) => ledger.byUid.has(uid)).length;
+    if (there === 0 || there === uids.length) continue;
+    const detail = `${there} of the ${uids.length} items of one addBulk exist`;
+    ledger.fail("add is all or nothing", detail);
+  }
+}
+
+async function auditQueue(world: World, storage: Storage, queue: QueueRecord): Promise<void> {
+  const { ledger } = world;
+  const counts = await storage.counts(queue.id, null);
+  const waiting = [...queue.groups.values()].filter((group) => group.waiting.length > 0);
+  const ready = [...ledger.live].filter(
+    ({ queue: id, state }) => id === queue.id && state === "ready",
+  );
+  const expected = {
+    paused: queue.paused,
+    waiting: waiting.reduce((sum, group) => sum + group.waiting.length, 0),
+    groups: waiting.length,
+    retrying: ready.length,
+    leased: queue.leased,
+    dead: queue.dead.length,
+  };
+  const { dueAt, ...actual } = counts;
+  const said = JSON.stringify(actual, Object.keys(expected));
+  if (said !== JSON.stringify(expected)) {
+    const detail = `queue ${queue.name}: the storage says ${said}, it is ${JSON.stringify(expected)}`;
+    ledger.fail("I-4 counts add up", detail);
+  }
+  if ((dueAt === null) !== (waiting.length === 0)) {
+    ledger.fail("I-4 counts add up", `queue ${queue.name}: due at ${dueAt}`);
+  }
+  const query = { queue: queue.id, group: null, after: 0, limit: Number.MAX_SAFE_INTEGER };
+  const letters = (await storage.deadLetters(query)).map(({ payload }) => payload as string);
+  const dead = new Set(queue.dead.map(({ text }) => text));
+  if (letters.length !== dead.size || letters.some((text) => !dead.has(text))) {
+    const detail = `queue ${queue.name}: ${letters.length} dead letters stored, ${dead.size} died`;
+    ledger.fail("I-1 acknowledged items exist", detail);
+  }
+  const running = await storage.running(queue.id);
+  const leased = new Set(
+    [...ledger.live].filter(({ grant }) => grant !== null).map(({ id }) => id),
+  );
+  const wrong = running.find(({ batch }) => !leased.has(batch));
+  if (wrong !== undefined || running.length !== queue.leased) {
+    ledger.fail("I-4 counts add up", `queue ${queue.name}: ${running.length} batches run`);
+  }
+}

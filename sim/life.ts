@@ -1,0 +1,132 @@
+/** One life of one simulated process: an engine of its own on a door of its own. */
+import { Batchwork, type Batch, type Clock, type Logger } from "batchwork";
+import {
+  faultyStorage,
+  type FaultSchedule,
+} from "../packages/batchwork/src/testing/faulty-storage.ts";
+import { play } from "./handler.ts";
+import type { SimItem } from "./item.ts";
+import { LedgerStorage, type Life as LedgerLife } from "./ledger/ledger-storage.ts";
+import type { Delivery, Grant } from "./ledger/records.ts";
+import type { QueuePlan } from "./plan.ts";
+import type { ProcessClock } from "./scheduler.ts";
+import type { Door } from "./stores.ts";
+import { faultSchedule } from "./faults.ts";
+import type { World } from "./world.ts";
+
+export class Life implements LedgerLife {
+  readonly number: number;
+  readonly name: string;
+  readonly clock: ProcessClock;
+  /** For what is not the engine's. */
+  readonly beside: Clock;
+  readonly handed = new Map<number, Grant>();
+  readonly batches: readonly Batch<SimItem>[];
+  readonly engine: Batchwork;
+  readonly door: Door;
+  /** Handlers that run now. */
+  readonly running = new Map<Delivery, Grant>();
+  state: "up" | "stopping" | "stopped" = "up";
+  /** True once `start()` has resolved. */
+  started = false;
+  /** Virtual time until which its storage fails every call. */
+  outageUntil = 0;
+  /** Virtual time since which it could do what it wants. */
+  freeSince: number;
+  /** Calls of `flush` and `drain` that have not ended. */
+  readonly waiting = new Set<string>();
+  readonly #world: World;
+
+  constructor(world: World, number: number, name: string) {
+    this.#world = world;
+    this.number = number;
+    this.name = name;
+    this.clock = world.scheduler.clock();
+    this.beside = this.clock.beside();
+    this.freeSince = world.scheduler.now;
+    const { plan, rng, ledger, mutant } = world;
+    this.door = world.store.open();
+    const opened = this.door.storage;
+    const inner = mutant?.storage?.(opened, { clock: this.clock, rng }) ?? opened;
+    const seen = new LedgerStorage(inner, ledger, this);
+    const faulty = faultyStorage(seen, {
+      clock: this.beside,
+      schedule: world.schedule?.(world, this) ?? this.#randomFaults(),
+    });
+    const heard = plan.faults.deaf ? deaf(faulty) : faulty;
+    const storage = mutant?.engine?.(heard) ?? heard;
+    this.engine = new Batchwork({
+      storage,
+      clock: this.clock,
+      logger: this.#logger(),
+      leaseMs: plan.leaseMs,
+      heartbeatMs: plan.heartbeatMs,
+      tickIntervalMs: plan.tickIntervalMs,
+      pollMs: plan.pollMs,
+      maxCrashes: plan.maxCrashes,
+    });
+    this.batches = plan.queues.map((queue) => this.#define(queue));
+  }
+
+  /** True when it takes calls. */
+  get up(): boolean {
+    return this.state === "up" && !this.clock.dead && !this.clock.paused;
+  }
+
+  #randomFaults(): FaultSchedule {
+    const { plan, rng, control, scheduler } = this.#world;
+    return faultSchedule(plan.faults, rng, control, {
+      slowestMs: plan.leaseMs / 4,
+      isDown: () => scheduler.now < this.outageUntil,
+    });
+  }
+
+  #define(queue: QueuePlan): Batch<SimItem> {
+    const { name, maxSize, maxBytes, maxWaitMs, groups, concurrency, retries, onFailure } = queue;
+    return this.engine.batch<SimItem>({
+      name,
+      maxSize,
+      maxWaitMs,
+      concurrency,
+      retries,
+      onFailure,
+      ...(maxBytes === Number.POSITIVE_INFINITY ? {} : { maxBytes }),
+      ...(queue.timeout === undefined ? {} : { timeout: queue.timeout }),
+      ...(groups.length === 0
+        ? {}
+        : { groupBy: (item: SimItem) => item.group, groupConcurrency: queue.groupConcurrency }),
+      deadLetter: {
+        enabled: queue.onDead,
+        onDead: (job) => {
+          this.#world.told(this, job.items);
+        },
+      },
+      handler: async (context) => play(this.#world, this, queue, context),
+    });
+  }
+
+  #logger(): Logger {
+    const write = (level: string) => (message: string, fields?: object) => {
+      const error = fields !== undefined && "error" in fields ? fields.error : undefined;
+      const why = error instanceof Error ? ` (${error.message})` : "";
+      this.#world.ledger.note(this.name, `log ${level}: ${message}${why}`);
+    };
+    return {
+      debug: () => undefined,
+      info: write("info"),
+      warn: write("warn"),
+      error: write("error"),
+    };
+  }
+}
+
+/** A storage whose processes never hear of one another: only the regular looks find anything. */
+function deaf<S extends object>(storage: S): S {
+  return new Proxy(storage, {
+    get: (target, key) => {
+      if (key === "changed") return () => false;
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === "function" ? (value.bind(target) as unknown) : value;
+    },
+  });
+}

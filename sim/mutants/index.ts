@@ -1,0 +1,65 @@
+/** All bugs on purpose. Each must be found. */
+import { ackBeforeCommit } from "./ack-before-commit.ts";
+import { announcedLate } from "./announced-late.ts";
+import { appendRetried } from "./append-retried.ts";
+import { bytesIgnored } from "./bytes-ignored.ts";
+import { clockFreezes } from "./clock-freezes.ts";
+import { crashIsAttempt } from "./crash-is-attempt.ts";
+import { deadLetterDropped } from "./dead-letter-dropped.ts";
+import { diesTooEarly } from "./dies-too-early.ts";
+import { effectsOutside } from "./effects-outside.ts";
+import { flushForgotten } from "./flush-forgotten.ts";
+import { groupLimitIgnored } from "./group-limit-ignored.ts";
+import { idReused } from "./id-reused.ts";
+import { neverAbsolved } from "./never-absolved.ts";
+import { neverDeadly } from "./never-deadly.ts";
+import { noBackoff } from "./no-backoff.ts";
+import { pauseForgotten } from "./pause-forgotten.ts";
+import { reapedEarly } from "./reaped-early.ts";
+import { redriveLoses } from "./redrive-loses.ts";
+import { retryLosesItems } from "./retry-loses-items.ts";
+import { sealedEarly } from "./sealed-early.ts";
+import { settleBeforeEffects } from "./settle-before-effects.ts";
+import { sizeIsTrigger } from "./size-is-trigger.ts";
+import { stateOnlyFence } from "./state-only-fence.ts";
+import { strangerKept } from "./stranger-kept.ts";
+import { strayLease } from "./stray-lease.ts";
+import { suspectInCompany } from "./suspect-in-company.ts";
+import { tokenRestarts } from "./token-restarts.ts";
+import { toldTooSoon } from "./told-too-soon.ts";
+import { tornAppend } from "./torn-append.ts";
+import { unfencedHeartbeat } from "./unfenced-heartbeat.ts";
+import type { Mutant } from "./mutant.ts";
+
+export const MUTANTS: readonly Mutant[] = [
+  ackBeforeCommit,
+  announcedLate,
+  appendRetried,
+  bytesIgnored,
+  clockFreezes,
+  crashIsAttempt,
+  deadLetterDropped,
+  diesTooEarly,
+  effectsOutside,
+  flushForgotten,
+  groupLimitIgnored,
+  idReused,
+  neverAbsolved,
+  neverDeadly,
+  noBackoff,
+  pauseForgotten,
+  reapedEarly,
+  redriveLoses,
+  retryLosesItems,
+  sealedEarly,
+  settleBeforeEffects,
+  sizeIsTrigger,
+  stateOnlyFence,
+  strangerKept,
+  strayLease,
+  suspectInCompany,
+  tokenRestarts,
+  toldTooSoon,
+  tornAppend,
+  unfencedHeartbeat,
+];
