@@ -1,0 +1,195 @@
+/** The benchmark's own arithmetic and checks, and one tiny real run of each row of ours. */
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { CASES, caseNamed } from "./cases/registry.ts";
+import type { CaseResult } from "./harness/case.ts";
+import { Deliveries } from "./harness/deliveries.ts";
+import { item, ITEM_BYTES, slices } from "./harness/items.ts";
+import { measure } from "./harness/measure.ts";
+import { report, rowOf } from "./harness/report.ts";
+import { runCase, type Run } from "./harness/spawn.ts";
+import { durabilityOf } from "./harness/sqlite-facts.ts";
+import { median, medianRatio, quantile } from "./harness/statistics.ts";
+import { ratiosTable, rowsTable } from "./harness/table.ts";
+
+let root = "";
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), "batchwork-bench-"));
+});
+
+afterAll(() => {
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe("statistics", () => {
+  test("takes the middle value, or the mean of the two middle ones", () => {
+    expect(median([9, 1, 5])).toBe(5);
+    expect(median([4, 1, 3, 2])).toBe(2.5);
+  });
+
+  test("takes the quantile that so many of the values do not exceed", () => {
+    const hundred = Array.from({ length: 100 }, (_, n) => 100 - n);
+    expect(quantile(hundred, 0.5)).toBe(50);
+    expect(quantile(hundred, 0.99)).toBe(99);
+    expect(quantile([7], 0.99)).toBe(7);
+  });
+
+  test("takes the median of ratios of the same round, not the ratio of medians", () => {
+    expect(medianRatio([10, 40, 90], [10, 20, 30])).toBe(2);
+    expect(medianRatio([1, 100, 4], [2, 10, 4])).toBe(1);
+  });
+
+  test("leaves out a round that lacks a side", () => {
+    expect(medianRatio([10, undefined, 30], [5, 5, undefined])).toBe(2);
+    expect(medianRatio([1], [])).toBeNull();
+  });
+});
+
+describe("items", () => {
+  test("have 200 bytes and 9 fields, whatever their number and group", () => {
+    for (const [id, groups] of [
+      [0, 1],
+      [99, 60],
+      [999_999, 1000],
+    ] as const) {
+      const made = item(id, groups);
+      expect(JSON.stringify(made)).toHaveLength(ITEM_BYTES);
+      expect(Object.keys(made)).toHaveLength(9);
+    }
+  });
+
+  test("come in slices that leave none out", () => {
+    expect([...slices([1, 2, 3, 4, 5], 2)]).toEqual([[1, 2], [3, 4], [5]]);
+  });
+});
+
+describe("the check of deliveries", () => {
+  test("passes when each item came once", async () => {
+    const deliveries = new Deliveries(2);
+    deliveries.mark(1);
+    deliveries.mark(0);
+    await expect(deliveries.complete).resolves.toBeUndefined();
+    expect(() => deliveries.verify()).not.toThrow();
+  });
+
+  test("fails when an item is lost, and when one comes twice", () => {
+    const deliveries = new Deliveries(3);
+    deliveries.mark(0);
+    deliveries.mark(0);
+    expect(() => deliveries.verify()).toThrow("of 3 items 2 were lost and 1 came more than once");
+    expect(() => deliveries.mark(3)).toThrow("never added");
+  });
+});
+
+describe("a row", () => {
+  test("that loses an item fails, and says so", async () => {
+    const lost = await run(`
+      import { Deliveries } from ${DELIVERIES};
+      const check = new Deliveries(10);
+      for (let id = 0; id < 9; id++) check.mark(id);
+      check.verify();`);
+    expect(lost).toEqual({ failure: "Error: of 10 items 1 were lost and 0 came more than once" });
+  });
+
+  test("that waits for an item for ever fails, busy or not", async () => {
+    const stuck = "await new Promise(() => {});";
+    await expect(run(stuck)).resolves.toEqual({ failure: "stopped with items undelivered" });
+    const busy = "setInterval(() => {}, 1000);";
+    const failure = "ended by SIGKILL: it took too long";
+    await expect(run(busy, 1500)).resolves.toEqual({ failure });
+  });
+
+  test("has no numbers when one of its rounds failed, and the table shows why", () => {
+    const failed = { failure: "it lost 3 items" };
+    expect(rowOf([{ result: result(10) }, failed])).toEqual(failed);
+    const cases = [caseNamed("cycle")];
+    const measured = report(cases, new Map([["cycle", [{ result: result(10) }, failed]]]));
+    expect(rowsTable(cases, measured)).toContain("FAILED: it lost 3 items");
+  });
+});
+
+describe("the report", () => {
+  test("compares rounds with each other and with the targets", () => {
+    const runs = new Map([
+      ["cycle", [100, 200, 400].map((ms) => ({ result: result(ms) }))],
+      ["bound", [50, 150, 100].map((ms) => ({ result: result(ms) }))],
+      ["plainjob", [1000, 2000, 4000].map((ms) => ({ result: result(ms) }))],
+    ]);
+    const cases = CASES.filter(({ name }) => runs.has(name));
+    const { ratios, targets, absolute } = report(cases, runs);
+    expect(ratios.cycleVsBound).toBe(0.5);
+    expect(targets.cycleVsBound).toEqual({ atLeast: 0.5, met: true });
+    expect(ratios.cycleVsPlainjob).toBe(10);
+    expect(targets.cycleVsPlainjob.met).toBe(false);
+    expect(ratios.cycleVsRows).toBeNull();
+    expect(absolute["cycle"]).toMatchObject({
+      itemsPerSecond: 5000,
+      addPerSecond: 10_000,
+      cpuMicrosPerItem: 50,
+      commitsPer1000Items: 4,
+    });
+    expect(ratiosTable({ ratios, targets, absolute })).toMatch(/cycleVsPlainjob.*10.*≥ 15.*NO/);
+  });
+
+  test("compares the median latencies, loaded with empty", () => {
+    const latency = { ...result(10), latency: [1.2, 1.6, 2].map(latencyRound) };
+    const runs = new Map([["add-latency", [{ result: latency }]]]);
+    const { ratios, targets } = report([caseNamed("add-latency")], runs);
+    expect(ratios.addLatency1MVs0).toBe(1.6);
+    expect(targets.addLatency1MVs0).toEqual({ atMost: 1.5, met: false });
+  });
+
+  test("tells what a synchronous setting is worth", () => {
+    expect(durabilityOf(2)).toContain("on disk at each commit");
+    expect(durabilityOf(1)).toContain("lost on power failure");
+  });
+});
+
+describe("tiny real runs", () => {
+  const ours = CASES.filter(({ name }) => /^(?:cycle|add|memory)/.test(name));
+
+  test.each(ours.map(({ name }) => name))("%s delivers every item once", async (name) => {
+    const row = { ...caseNamed(name), quick: 500 };
+    const runs = await measure({ cases: [row], rounds: 1, quick: true, root, progress: ignore });
+    const durability = name.startsWith("memory") ? "none" : "synchronous=FULL";
+    expect(runs.get(name)).toMatchObject([
+      { result: { items: 500, durability: expect.stringContaining(durability) as string } },
+    ]);
+  });
+});
+
+const DELIVERIES = JSON.stringify(fileURLToPath(new URL("harness/deliveries.ts", import.meta.url)));
+
+/** Runs a script as the harness runs a row. */
+async function run(script: string, timeoutMs = 20_000): Promise<Run> {
+  const path = join(root, "row.mjs");
+  writeFileSync(path, script);
+  return runCase({ name: "cycle", items: 10, rounds: 1, root, script: path, timeoutMs });
+}
+
+function ignore(): void {
+  // The progress of a tiny run interests nobody.
+}
+
+/** 1,000 items in `ms`, half of it adding. */
+function result(ms: number): CaseResult {
+  return {
+    items: 1000,
+    ms,
+    phases: { add: ms / 2, process: ms / 2 },
+    cpuMs: 50,
+    peakRssMb: 100,
+    commits: 4,
+    bytesWritten: 200_000,
+    loopDelayP99Ms: 1,
+    durability: "none",
+  };
+}
+
+function latencyRound(loaded: number): NonNullable<CaseResult["latency"]>[number] {
+  const pair = { empty: { p50: 1, p99: 2 }, loaded: { p50: loaded, p99: 2 } };
+  return { add: pair, addBulk100: pair };
+}

@@ -1,0 +1,97 @@
+/** The report as tables for people. */
+import Table from "cli-table3";
+import type { BenchCase } from "./case.ts";
+import type { Ratio, Report, Row, Target } from "./report.ts";
+
+const LAYOUT = {
+  style: { head: [], border: [] },
+  chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
+};
+
+export function rowsTable(cases: readonly BenchCase[], { absolute }: Report): string {
+  const table = new Table({
+    head: [
+      "row",
+      "items",
+      "items/s",
+      "add/s",
+      "process/s",
+      "CPU µs/item",
+      "peak MB",
+      "commits/1k",
+      "bytes/item",
+      "loop p99 ms",
+      "if the power fails",
+    ],
+    colAligns: ["left", ...Array.from({ length: 9 }, () => "right" as const), "left"],
+    ...LAYOUT,
+  });
+  for (const { name, title } of cases) {
+    const row = absolute[name];
+    if (row === undefined) continue;
+    if ("failure" in row) {
+      table.push([title, { colSpan: 10, content: `FAILED: ${row.failure}` }]);
+    } else {
+      table.push([title, ...cells(row), row.durability]);
+    }
+  }
+  return table.toString();
+}
+
+function cells(row: Row): string[] {
+  return [
+    row.items,
+    row.itemsPerSecond,
+    row.addPerSecond,
+    row.processPerSecond,
+    row.cpuMicrosPerItem,
+    row.peakRssMb,
+    row.commitsPer1000Items,
+    row.bytesWrittenPerItem,
+    row.loopDelayP99Ms,
+  ].map(number);
+}
+
+export function latencyTable({ absolute }: Report): string {
+  const row = absolute["add-latency"];
+  if (row === undefined || "failure" in row || row.latencyMs === undefined) return "";
+  const { add, addBulk100 } = row.latencyMs;
+  const table = new Table({
+    head: ["awaited call, ms", "p50 empty", "p50 loaded", "p99 empty", "p99 loaded"],
+    colAligns: ["left", "right", "right", "right", "right"],
+    ...LAYOUT,
+  });
+  for (const [name, pair] of [
+    ["add", add],
+    ["addBulk of 100", addBulk100],
+  ] as const) {
+    const { empty, loaded } = pair;
+    table.push([name, ...[empty.p50, loaded.p50, empty.p99, loaded.p99].map(number)]);
+  }
+  return `\n${table.toString()}`;
+}
+
+export function ratiosTable({ ratios, targets }: Report): string {
+  const table = new Table({
+    head: ["ratio", "measured", "target", "met"],
+    colAligns: ["left", "right", "right", "left"],
+    ...LAYOUT,
+  });
+  for (const [name, goal] of Object.entries(targets)) {
+    table.push([name, number(ratios[name as Ratio]), target(goal), verdict(goal.met)]);
+  }
+  return table.toString();
+}
+
+export function target({ atLeast, atMost }: Target): string {
+  return atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
+}
+
+export function verdict(met: boolean | null): string {
+  if (met === null) return "–";
+  return met ? "yes" : "NO";
+}
+
+export function number(value: number | null): string {
+  return value === null ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: 2 });
+}

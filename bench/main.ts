@@ -1,0 +1,81 @@
+/** `npm run bench -- batch [--quick] [--json] [--only NAME]…`; see README.md. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { stderr, stdout } from "node:process";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { CASES, caseNamed } from "./cases/registry.ts";
+import { describeMachine } from "./harness/machine.ts";
+import { page } from "./harness/markdown.ts";
+import { measure } from "./harness/measure.ts";
+import { report } from "./harness/report.ts";
+import { latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
+
+const USAGE = `npm run bench -- batch [options]
+  --quick          fewer items, 3 rounds instead of 5
+  --json           one JSON object on stdout instead of tables
+  --only NAME      only this row; may be given again
+  --dir PATH       measure the disk that PATH is on
+  --profile PATH   write CPU profiles of the rows there
+rows: ${CASES.map((row) => row.name).join(" ")}
+`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    dir: { type: "string", default: here("../node_modules/.cache/batchwork-bench") },
+    profile: { type: "string" },
+  },
+});
+
+if (positionals.length !== 1 || positionals[0] !== "batch") {
+  stderr.write(USAGE);
+  process.exit(2);
+}
+
+const cases = values.only.length === 0 ? CASES : values.only.map(caseNamed);
+const rounds = values.quick ? 3 : 5;
+const machine = describeMachine(values.dir);
+const startedAt = performance.now();
+const runs = await measure({
+  cases,
+  rounds,
+  quick: values.quick,
+  root: values.dir,
+  progress: (text) => {
+    stderr.write(`${text}\n`);
+  },
+  ...(values.profile === undefined ? {} : { profile: values.profile }),
+});
+const measured = report(cases, runs);
+const seconds = Math.round((performance.now() - startedAt) / 1000);
+const mode = values.quick ? "quick" : "full";
+const document = { ...measured, machine, mode, rounds, seconds };
+const text = `${JSON.stringify(document, null, 2)}\n`;
+
+if (values.json) {
+  stdout.write(text);
+} else {
+  const tables = [rowsTable(cases, measured), latencyTable(measured), ratiosTable(measured)];
+  stdout.write(`${tables.join("\n")}\n${JSON.stringify(machine)}\n`);
+}
+if (!values.quick && values.only.length === 0) {
+  const date = new Date().toISOString().slice(0, 10);
+  const files = {
+    [here(`results/batch-${date}.json`)]: text,
+    [here("../docs/benchmarks.md")]: page(cases, measured, machine, date),
+  };
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+    stderr.write(`written: ${path}\n`);
+  }
+}
+if (Object.values(measured.absolute).some((row) => "failure" in row)) process.exitCode = 1;
+
+function here(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
