@@ -117,7 +117,7 @@ export class Batch<T> {
     }
     const accepted = this.#acceptAll(items);
     const results = this.#runner.intake.addInside(this.#queue, accepted, options.tx);
-    this.#runner.wake();
+    this.#runner.addedInside(this.#queue);
     return results;
   }
 

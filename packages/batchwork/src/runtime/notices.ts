@@ -14,14 +14,17 @@ export class Notices {
   readonly #storage: Storage;
   readonly #around: Surroundings;
   readonly #queues: readonly Queue[];
+  /** Called when a look is over. */
+  readonly #ended: () => void;
   #looking: Promise<void> | undefined;
   #again = false;
   #stopped = false;
 
-  constructor(storage: Storage, around: Surroundings, queues: readonly Queue[]) {
+  constructor(storage: Storage, around: Surroundings, queues: readonly Queue[], ended: () => void) {
     this.#storage = storage;
     this.#around = around;
     this.#queues = queues;
+    this.#ended = ended;
   }
 
   /** There may be new ones. */
@@ -29,13 +32,18 @@ export class Notices {
     this.#again = true;
     this.#looking ??= this.#lookAll().finally(() => {
       this.#looking = undefined;
+      this.#ended();
     });
   }
 
-  /** Lets the callback that is under way end, and calls no further one. */
-  async stop(): Promise<void> {
+  /** True while a look, and perhaps a callback, is under way. */
+  get busy(): boolean {
+    return this.#looking !== undefined;
+  }
+
+  /** Calls no further callback; one that is under way may end. */
+  stop(): void {
     this.#stopped = true;
-    await this.#looking;
   }
 
   async #lookAll(): Promise<void> {

@@ -40,7 +40,7 @@ export class Queue implements QueueOptions {
   /** Most items in a chunk. */
   readonly chunkSize: number;
   readonly waiting: WaitingCounts;
-  /** Until then (monotonic ms) items from before the start may wait, which `waiting` misses. */
+  /** Until then (monotonic ms) items may wait that `waiting` misses: older, or of transactions. */
   unsureUntil = Number.POSITIVE_INFINITY;
   /** Id in the storage; 0 until it is defined there. */
   id = 0;

@@ -61,7 +61,7 @@ export class Runner {
       released: () => this.#wake.now(),
       beat: () => this.#afterBeat(),
     });
-    this.#notices = new Notices(storage, around, this.#queues);
+    this.#notices = new Notices(storage, around, this.#queues, () => this.progressed.notify());
     this.#poll = new Every(around.clock, around.pollMs, async () => this.#lookAround());
     this.intake = new Intake(
       around.clock,
@@ -114,6 +114,13 @@ export class Runner {
     this.#wake.now();
   }
 
+  /** A transaction of somebody else's added to the queue; whether it commits is not known yet. */
+  addedInside(queue: Queue): void {
+    const dueBy = this.#around.clock.monotonicMs() + queue.maxWaitMs;
+    queue.unsureUntil = Math.max(queue.unsureUntil, dueBy);
+    this.#wake.now();
+  }
+
   /** Settles what ended and starts what is due, until neither is left for now. */
   async tick(): Promise<void> {
     if (this.#ticking !== undefined) {
@@ -136,11 +143,17 @@ export class Runner {
   }
 
   /**
-   * Claims nothing more, then waits until every handler ended and is settled, or `graceMs` passed.
+   * Claims nothing more, then waits until every handler ended and is settled, and the `onDead` that
+   * is under way as well, or `graceMs` passed.
    */
   async drainRuns(graceMs: number): Promise<void> {
     if (this.#state === "started") this.#state = "stopping";
+    const { clock } = this.#around;
+    const endAt = clock.monotonicMs() + graceMs;
     await this.#waitWhile(async () => this.#runs.size > 0 || this.#outbox.length > 0, graceMs);
+    this.#notices.stop();
+    const left = Math.max(0, endAt - clock.monotonicMs());
+    await this.#waitWhile(async () => this.#notices.busy, left);
   }
 
   /** Aborts what still runs, gives all leases back, and closes the storage. */
@@ -150,7 +163,6 @@ export class Runner {
     this.#loseAll("STOPPED", "The engine was stopped before the handler ended.");
     await this.#poll.stop();
     await this.#ticking?.catch(() => undefined);
-    await this.#notices.stop();
     await this.#incarnation.end();
     this.progressed.notify();
     await this.storage.close();

@@ -5,7 +5,7 @@ import { DatabaseSync } from "node:sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 
 import { sqlite } from "../../src/storage/sqlite/index.ts";
-import { Fixture, itemsOf, recorder } from "./fixture.ts";
+import { ascending, Fixture, itemsOf, numbers, recorder } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 1000 };
 
@@ -114,6 +114,59 @@ describe("addSync in a transaction of the caller's", () => {
     database.exec("COMMIT");
     await f.advance(0);
     expect(deliveries).toMatchObject([{ items: [0, 1, 2] }]);
+  });
+
+  test("an add that completes what addSync began starts the batch within pollMs", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const database = handleOn(f.file);
+    const { batch } = await f.started(
+      (bw) => bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
+      { storage: sqlite({ database }), pollMs: 40, tickIntervalMs: 3_600_000 },
+    );
+    await f.advance(1000);
+    database.exec("BEGIN");
+    batch.addBulkSync([0, 1], { tx: database });
+    database.exec("COMMIT");
+    await f.run(batch.add(2));
+    await f.advance(40);
+    expect(deliveries).toMatchObject([{ items: [0, 1, 2] }]);
+  });
+
+  test("several items in one call make few chunks, and their ids are the handler's", async () => {
+    const f = new Fixture("sqlite");
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, groupBy: (n) => (n % 2 === 0 ? "even" : "odd"), handler }),
+    );
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    const results = batch.addBulkSync(numbers(400), { tx: database });
+    expect(batch.addBulkSync([], { tx: database })).toEqual([]);
+    database.exec("COMMIT");
+    const chunks = new Set(results.map(({ id }) => id.split(":")[0]));
+    expect(chunks.size).toBe(2);
+    await f.advance(1000);
+    const ids = deliveries.flatMap(({ itemIds }) => itemIds);
+    expect(ids.toSorted(ascending)).toEqual(results.map(({ id }) => id).toSorted(ascending));
+    expect(itemsOf(deliveries).toSorted((a, b) => a - b)).toEqual(numbers(400));
+  });
+
+  test("one bad item refuses the whole call, and a call has the limits of addBulk", async () => {
+    const f = new Fixture("sqlite");
+    const { handler } = recorder(f.clock);
+    const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+    const database = handleOn(f.file);
+    database.exec("BEGIN IMMEDIATE");
+    const tx = { tx: database };
+    expect(() => batch.addBulkSync([1, Symbol("no"), 3], tx)).toThrow(
+      expect.objectContaining({ code: "ITEM_INVALID" }),
+    );
+    expect(() => batch.addBulkSync(numbers(10_001), tx)).toThrow(
+      expect.objectContaining({ code: "CALL_TOO_LARGE", value: 10_001 }),
+    );
+    database.exec("COMMIT");
+    expect(await f.run(batch.getBufferSize())).toBe(0);
   });
 
   test("on a lent handle items of a long transaction are handed over when it ends", async () => {

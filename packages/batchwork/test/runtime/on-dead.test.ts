@@ -1,7 +1,9 @@
 /** `deadLetter.onDead`: told of every death, at least once. */
 import { describe, expect, test } from "vitest";
 
+import type { Batch } from "../../src/runtime/accumulator.ts";
 import type { DeadJob } from "../../src/runtime/dead-letters.ts";
+import type { Batchwork } from "../../src/runtime/engine.ts";
 import { Fixture, Hold, numbers, recorder, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 10, maxWaitMs: 1000 };
@@ -153,6 +155,39 @@ describe.each(STORAGES)("onDead on %s storage", (kind) => {
     );
     await f.advance(0);
     expect(told).toEqual([[1]]);
+  });
+
+  test("stop waits for the callback that is under way, but not longer than its grace", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock, refuse);
+    const hold = new Hold();
+    const start = async (): Promise<{ readonly bw: Batchwork; readonly batch: Batch<number> }> =>
+      f.started((bw) =>
+        bw.batch<number>({
+          ...LIMITS,
+          deadLetter: { enabled: true, onDead: () => hold.wait() },
+          handler,
+        }),
+      );
+    const patient = await start();
+    await f.run(patient.batch.add(1));
+    await f.advance(1000);
+    expect(hold.waiting).toBe(1);
+    const stopping = patient.bw.stop({ graceMs: 5000 });
+    await f.advance(4000);
+    expect(await f.isPending(stopping)).toBe(true);
+    hold.release();
+    await f.run(stopping);
+
+    const hasty = await start();
+    await f.run(hasty.batch.add(2));
+    await f.advance(1000);
+    expect(hold.waiting).toBe(1);
+    const ending = hasty.bw.stop({ graceMs: 5000 });
+    await f.advance(4999);
+    expect(await f.isPending(ending)).toBe(true);
+    await f.runFor(1, ending);
+    expect(f.clock.timerCount).toBe(0);
   });
 
   test("a slow callback holds up no handler", async () => {

@@ -4,14 +4,16 @@ import type { AppendedChunk, NewChunk } from "../storage.ts";
 import type { Connection } from "./connection.ts";
 import { inTransaction, isBusy, isHandle, mainFile, type SqliteHandle } from "./handle.ts";
 import { append } from "./intake.ts";
-import { prepareIntake, type IntakeStatements } from "./statements.ts";
+import { prepareIntake, type IntakeStatements } from "./prepared.ts";
 import { storageError, type StorageClock } from "./transaction.ts";
 import { Facade } from "./tx.ts";
 
 /** Statements on handles of the user's, as long as those live. */
 const prepared = new WeakMap<SqliteHandle, IntakeStatements>();
 
-/** Inserts the chunks on the handle behind `tx`. Throws `TX_MISMATCH`, `TX_OVER`, `STORAGE_BUSY`. */
+/**
+ * Inserts the chunks on the handle behind `tx`. Throws `TX_MISMATCH`, `TX_OVER`, `STORAGE_BUSY`.
+ */
 export function appendInside(
   connection: Connection,
   time: StorageClock,

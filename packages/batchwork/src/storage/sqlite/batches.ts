@@ -32,7 +32,9 @@ export function crashRecord(batch: Pick<BatchRow, "suspect" | "crashes">): Crash
   return { suspect: batch.suspect === 1, crashes: batch.crashes };
 }
 
-/** The state to write after `event`. Every write of a state asks; `null` is a batch not sealed yet. */
+/**
+ * The state to write after `event`. Every write of a state asks; `null` is a batch not sealed yet.
+ */
 export function stateAfter(state: BatchState | null, event: BatchEvent): BatchState {
   const next = transition(state, event);
   if (next === null) throw new Error(`A batch that is ${state} cannot ${event}.`);

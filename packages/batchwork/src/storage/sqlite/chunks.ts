@@ -1,6 +1,6 @@
 /** Giving the space of items back once they are done or dead. */
 import { memberCount, type Member } from "../../core/members.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 
 /** Takes these items off their chunks, and deletes the chunks of which nothing is left. */
 export function freeMembers(sql: Statements, members: readonly Member[]): void {

@@ -1,13 +1,21 @@
 /** One database handle, set up for what was promised, and the transactions on it. */
 import { BatchworkError } from "../../core/errors.ts";
 import { inTransaction, mainFile, prepare, type SqliteHandle } from "./handle.ts";
-import { prepareAll, type Statements } from "./statements.ts";
+import { prepareAll, type Statements } from "./prepared.ts";
 
-/** `"full"`: what was committed survives a power cut. `"relaxed"`: it survives a crash of the process. */
+/**
+ * `"full"`: what was committed survives a power cut. `"relaxed"`: it survives a crash of the
+ * process.
+ */
 export type Durability = "full" | "relaxed";
 
 /** `PRAGMA synchronous` as it is read back. */
 const FULL = 2;
+
+/** How transactions begin: with the write lock, or without. */
+const BEGIN = { write: "BEGIN IMMEDIATE", read: "BEGIN DEFERRED" } as const;
+
+export type TransactionMode = keyof typeof BEGIN;
 
 /** A handle that was opened here, or lent by the user. */
 export class Connection {
@@ -22,7 +30,9 @@ export class Connection {
     this.#close = close;
   }
 
-  /** A handle of the user's: never closed here, and its settings stay as they are where they may. */
+  /**
+   * A handle of the user's: never closed here, and its settings stay as they are where they may.
+   */
   static lend(handle: SqliteHandle): Connection {
     return new Connection(handle, true, () => undefined);
   }
@@ -59,7 +69,7 @@ export class Connection {
   /** Sets what durability needs and reads it back. Throws `NOT_DURABLE`. */
   secure(durability: Durability): void {
     const { handle } = this;
-    const mode = this.#pragma("journal_mode = WAL");
+    const mode = this.#withoutWaiting(() => this.#pragma("PRAGMA journal_mode = WAL"));
     if (durability === "relaxed") {
       // A user who lends a stricter handle keeps it.
       if (!this.lent) handle.exec("PRAGMA synchronous = NORMAL");
@@ -73,29 +83,17 @@ export class Connection {
       throw new BatchworkError("NOT_DURABLE", message, { field: "path", value: mode });
     }
     handle.exec("PRAGMA synchronous = FULL");
-    const synchronous = Number(this.#pragma("synchronous"));
+    const synchronous = Number(this.#pragma("PRAGMA synchronous"));
     if (synchronous >= FULL) return;
-    const message = `PRAGMA synchronous is ${synchronous} instead of FULL after it was set.`;
+    const message = `The database says synchronous=${synchronous} right after it was set to FULL.`;
     throw new BatchworkError("NOT_DURABLE", message, { field: "synchronous", value: synchronous });
   }
 
   /** Begins a transaction, or throws at once when somebody else has the lock. */
-  begin(mode: "IMMEDIATE" | "DEFERRED"): void {
-    const sql = `BEGIN ${mode}`;
-    if (!this.lent) {
-      // Only there if a rollback failed: nothing of it was to be kept.
-      this.rollback();
-      this.handle.exec(sql);
-      return;
-    }
-    // The user's own waiting would block the event loop; it is theirs again right after.
-    const timeout = Number(this.#pragma("busy_timeout"));
-    if (timeout > 0) this.handle.exec("PRAGMA busy_timeout = 0");
-    try {
-      this.handle.exec(sql);
-    } finally {
-      if (timeout > 0) this.handle.exec(`PRAGMA busy_timeout = ${timeout}`);
-    }
+  begin(mode: TransactionMode): void {
+    // Only there if a rollback failed: nothing of it was to be kept.
+    if (!this.lent) this.rollback();
+    this.#withoutWaiting(() => this.handle.exec(BEGIN[mode]));
   }
 
   commit(): void {
@@ -118,13 +116,28 @@ export class Connection {
 
   /** A number that differs when another connection has committed. */
   dataVersion(): number {
-    return Number(this.#pragma("data_version"));
+    return Number(this.#pragma("PRAGMA data_version"));
+  }
+
+  /**
+   * The user's own waiting for locks would block the event loop. It is theirs again right after.
+   */
+  #withoutWaiting<T>(work: () => T): T {
+    const timeoutMs = this.lent ? Number(this.#pragma("PRAGMA busy_timeout")) : 0;
+    if (timeoutMs === 0) return work();
+    this.handle.exec("PRAGMA busy_timeout = 0");
+    try {
+      return work();
+    } finally {
+      // A pragma takes no bound values.
+      this.handle.exec(["PRAGMA busy_timeout =", timeoutMs].join(" "));
+    }
   }
 
   /** Runs a pragma and answers its first column. */
-  #pragma(pragma: string): unknown {
+  #pragma(sql: string): unknown {
     // Prepared each time: SQLite works out the answer of some pragmas while it prepares them.
-    const row = prepare(this.handle, `PRAGMA ${pragma}`).get();
+    const row = prepare(this.handle, sql).get();
     return Object.values(row as Record<string, unknown>)[0];
   }
 }

@@ -9,7 +9,7 @@ import { groupName, storedGroup } from "./group-name.ts";
 import { append } from "./intake.ts";
 import { memberTexts, textBytes } from "./payloads.ts";
 import { queueRow } from "./queues.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** A row of `batchwork_dead`. */

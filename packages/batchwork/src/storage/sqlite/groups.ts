@@ -1,7 +1,7 @@
 /** The rows of groups: what waits in each, and when a claim has to look at it. */
 import { dueReason, lookAt, type FlushReason, type Waiting } from "../../core/flush.ts";
 import type { Caps, QueueRow } from "./queues.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** A row of `batchwork_groups`, changed in memory and saved when a claim is through with it. */
@@ -45,10 +45,10 @@ export function countChunks(tx: Transaction, queue: QueueRow, caps: Caps): numbe
 }
 
 /**
- * The times at which groups are looked at were worked out with the caps of an earlier claim. A claim
- * with tighter caps wakes the groups that are due for it. For one with looser caps they are early,
- * which does no harm: it leaves its caps behind only where it writes something anyway, or two
- * processes with different definitions would wake each other for ever.
+ * The times at which groups are looked at were worked out with the caps of an earlier claim. A
+ * claim with tighter caps wakes the groups that are due for it. For one with looser caps they are
+ * early, which does no harm: it leaves its caps behind only where it writes something anyway, or
+ * two processes with different definitions would wake each other for ever.
  */
 export function adoptCaps(tx: Transaction, queue: QueueRow, caps: Caps): void {
   const { sql, now } = tx;

@@ -51,7 +51,9 @@ interface StatementSettings {
   safeIntegers?(enabled: boolean): unknown;
 }
 
-/** Prepares a statement that yields objects with plain numbers, whatever the handle's defaults are. */
+/**
+ * Prepares a statement that yields objects with plain numbers, whatever the handle's defaults are.
+ */
 export function prepare(handle: SqliteHandle, sql: string): SqliteStatement {
   const statement = handle.prepare(sql) as SqliteStatement;
   const settings = statement as StatementSettings;

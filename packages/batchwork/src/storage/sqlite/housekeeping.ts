@@ -1,5 +1,7 @@
-/** Forgetting what nobody needs any more, in bounded steps. Writes nothing when there is nothing. */
-import type { Statements } from "./statements.ts";
+/**
+ * Forgetting what nobody needs any more, in bounded steps. Writes nothing when there is nothing.
+ */
+import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Finished batches that are kept in each queue: to answer who settles again, and to look back. */
@@ -8,7 +10,9 @@ export const DONE_BATCHES_KEPT = 10_000;
 /** Rows of a kind that one reap deletes at most: about 20 ms. */
 const DELETED_MAX = 10_000;
 
-/** Every so many batches one that ends clears up behind itself, whatever the reaper keeps up with. */
+/**
+ * Every so many batches one that ends clears up behind itself, whatever the reaper keeps up with.
+ */
 const FORGET_EVERY = 512;
 
 /** Empty groups are worth a write from this many on; a few will be used again. */
@@ -23,7 +27,10 @@ export function keepHouse({ sql }: Transaction): void {
   sql.deleteGroups.run(JSON.stringify(empty.map(({ id }) => id)));
 }
 
-/** A batch has ended: now and then that deletes more finished batches than came in since the last time. */
+/**
+ * A batch has ended: now and then that deletes more finished batches than came in since the last
+ * time.
+ */
 export function forgetNowAndThen({ sql }: Transaction, queue: number, batch: number): void {
   if (batch % FORGET_EVERY === 0) forgetDone(sql, queue, 2 * FORGET_EVERY);
 }

@@ -13,25 +13,25 @@ export type { SqliteTx, SqliteTxStatement } from "./tx.ts";
 /** Options of {@link sqlite}. Either `path` or `database` is required. */
 export interface SqliteOptions {
   /**
-   * The database file, made where there is none. Local disks only: write-ahead logging does not work
-   * on network file systems. `":memory:"` needs `durability: "relaxed"`.
+   * The database file, made where there is none. Local disks only: write-ahead logging does not
+   * work on network file systems. `":memory:"` needs `durability: "relaxed"`.
    */
   readonly path?: string;
   /**
-   * An open handle of yours, instead of `path`: a `DatabaseSync` of `node:sqlite`, or a `Database` of
-   * `better-sqlite3`. It is switched to write-ahead logging, and never closed here. While you hold a
-   * transaction open on it, the engine waits.
+   * An open handle of yours, instead of `path`: a `DatabaseSync` of `node:sqlite`, or a `Database`
+   * of `better-sqlite3`. It is switched to write-ahead logging, and never closed here. While you
+   * hold a transaction open on it, the engine waits.
    */
   readonly database?: SqliteHandle;
   /**
-   * `"full"`: what was committed survives a power cut (`synchronous=FULL`). `"relaxed"`: it survives
-   * a crash of the process, but a power cut may take the last commits (`synchronous=NORMAL`; a handle
-   * of yours keeps its own setting). Default `"full"`.
+   * `"full"`: what was committed survives a power cut (`synchronous=FULL`). `"relaxed"`: it
+   * survives a crash of the process, but a power cut may take the last commits
+   * (`synchronous=NORMAL`; a handle of yours keeps its own setting). Default `"full"`.
    */
   readonly durability?: Durability;
   /**
-   * How long to wait for the write lock, ms, without blocking the event loop, until the call rejects
-   * with `STORAGE_BUSY`. 0 to 365 days. Default 10,000.
+   * How long to wait for the write lock, ms, without blocking the event loop, until the call
+   * rejects with `STORAGE_BUSY`. 0 to 365 days. Default 10,000.
    */
   readonly busyTimeoutMs?: number;
 }
@@ -40,10 +40,11 @@ export interface SqliteOptions {
 const BUSY_TIMEOUT_MS = 10_000;
 
 /**
- * A storage on a SQLite database. All tables begin with `batchwork_`, so it can share a database with
- * tables of yours, and `ctx.tx` writes to both at once.
+ * A storage on a SQLite database. All tables begin with `batchwork_`, so it can share a database
+ * with tables of yours, and `ctx.tx` writes to both at once.
  *
- * @throws `OPTION_INVALID` here; `NOT_DURABLE`, `SCHEMA_NEWER` or `STORAGE_FAILED` when it is opened
+ * @throws `OPTION_INVALID` here; `NOT_DURABLE`, `SCHEMA_NEWER` or `STORAGE_FAILED` when it is
+ * opened
  */
 export function sqlite(options: SqliteOptions): SqliteStorage {
   const { path, database, durability = "full", busyTimeoutMs = BUSY_TIMEOUT_MS } = options;

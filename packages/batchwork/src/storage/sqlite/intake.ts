@@ -2,7 +2,7 @@
 import { INLINE_PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { AppendedChunk, NewChunk } from "../storage.ts";
 import { storedGroup } from "./group-name.ts";
-import type { IntakeStatements } from "./statements.ts";
+import type { IntakeStatements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Inserts the chunks in the order given, so their ids ascend in it. */

@@ -45,7 +45,9 @@ export function release(tx: Transaction, leases: readonly Lease[]): void {
   groups.save();
 }
 
-/** Releases what `incarnation` holds but does not know of; returns what it only believes to hold. */
+/**
+ * Releases what `incarnation` holds but does not know of; returns what it only believes to hold.
+ */
 export function reconcile(tx: Transaction, incarnation: number, known: readonly Lease[]): Lease[] {
   const groups = new GroupChanges(tx);
   const tokens = new Map(known.map(({ batch, token }) => [batch, token]));

@@ -2,7 +2,7 @@
 import { pickText, SEPARATOR } from "../../core/codec.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import { memberCount, type Member } from "../../core/members.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 
 /** What is kept of a chunk besides its group. */
 export interface ChunkText {

@@ -2,7 +2,7 @@
 import { BatchworkError } from "../../core/errors.ts";
 import type { QueueClaim, QueueDefinition, QueueInfo } from "../storage.ts";
 import type { Transaction } from "./transaction.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 
 /** A row of `batchwork_queues`. */
 export interface QueueRow {

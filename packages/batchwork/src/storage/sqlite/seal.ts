@@ -5,7 +5,7 @@ import type { Member } from "../../core/members.ts";
 import type { GroupRow } from "./groups.ts";
 import { chunkText, textBytes, type ChunkText } from "./payloads.ts";
 import type { Caps } from "./queues.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 
 /** The content of a batch. */
 export interface Sealed {
@@ -39,7 +39,10 @@ export class Sealer {
     this.#counted = counted;
   }
 
-  /** Fixes the next batch of a group that is due. `null` when nothing is there, whatever its row says. */
+  /**
+   * Fixes the next batch of a group that is due. `null` when nothing is there, whatever its row
+   * says.
+   */
   seal(group: GroupRow, reason: FlushReason): Sealed | null {
     const sealed: Sealed = { members: [], texts: [], count: 0, bytes: 0, reason };
     let from = group.head;
@@ -66,7 +69,10 @@ export class Sealer {
     return this.#sql.chunksFrom.all(this.#queue, grp, from, this.#counted, most) as WaitingChunk[];
   }
 
-  /** As many chunks as it takes to fill the batch if they go on like this, and one to begin the next. */
+  /**
+   * As many chunks as it takes to fill the batch if they go on like this, and one to begin the
+   * next.
+   */
   #pageFor({ count, members }: Sealed): number {
     const missing = this.#caps.maxSize - count;
     return Math.min(PAGE_MAX, Math.ceil((missing * members.length) / count) + 1);
@@ -86,7 +92,9 @@ export class Sealer {
     return false;
   }
 
-  /** Takes as many items of a chunk as there is room for, from index `from` on. Returns how many. */
+  /**
+   * Takes as many items of a chunk as there is room for, from index `from` on. Returns how many.
+   */
   #take(sealed: Sealed, chunk: WaitingChunk, from: number): number {
     const left = chunk.count - from;
     const room = {

@@ -28,7 +28,9 @@ interface LeaseRow {
   readonly members: string | null;
 }
 
-/** Settles each; the answers are position by position. A dead incarnation settles nothing any more. */
+/**
+ * Settles each; the answers are position by position. A dead incarnation settles nothing any more.
+ */
 export function settleAll(
   tx: Transaction,
   settlements: readonly Settlement[],

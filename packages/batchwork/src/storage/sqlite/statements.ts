@@ -1,10 +1,9 @@
 /**
  * All SQL that runs after the schema is in place, by topic. Prepared once per connection.
  *
- * `LIMIT ? + 0`: the planner looks at what is bound to a bare `LIMIT ?`, so each new value would have
- * the statement prepared again, at several times the cost of running it.
+ * `LIMIT ? + 0`: the planner looks at what is bound to a bare `LIMIT ?`, so each new value would
+ * have the statement prepared again, at several times the cost of running it.
  */
-import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
 
 const GROUP_COLUMNS = `id, grp, items, bytes, head, skip, due_at, flush_to, active, ready, blocked,
   ready_at, wake_at, turn`;
@@ -13,7 +12,7 @@ const BATCH_COLUMNS = `id, queue, grp, state, token, settled, attempt, run_at, c
   members, reason, parent, root, alone, suspect, crashes, sealed_at`;
 
 /** What every handle needs that takes part: also a second one of the user's, for `addSync`. */
-const INTAKE = {
+export const INTAKE = {
   readClock: "SELECT at, turn, total_changes() AS changes FROM batchwork_clock WHERE id = 1",
   // Only together with other changes: a transaction that changed nothing costs no sync of the disk.
   writeClock: `UPDATE batchwork_clock SET at = ?, turn = ?
@@ -23,7 +22,7 @@ const INTAKE = {
   insertPayload: "INSERT INTO batchwork_payloads (chunk, data) VALUES (?, ?)",
 } as const;
 
-const QUEUES = {
+export const QUEUES = {
   queueByName: "SELECT id, paused, notify FROM batchwork_queues WHERE name = ?",
   insertQueue: "INSERT INTO batchwork_queues (name, notify) VALUES (?, ?)",
   setNotify: "UPDATE batchwork_queues SET notify = ? WHERE id = ?",
@@ -36,7 +35,7 @@ const QUEUES = {
     WHERE id = ? AND total_changes() > ?`,
 } as const;
 
-const GROUPS = {
+export const GROUPS = {
   lastChunk: "SELECT max(id) AS id FROM batchwork_chunks",
   // NOT INDEXED: the ids are a short range at the end; an index would go through the whole backlog.
   countChunks: `INSERT INTO batchwork_groups (queue, grp, items, bytes, head, due_at, wake_at, turn)
@@ -89,7 +88,7 @@ const GROUPS = {
   deleteGroups: "DELETE FROM batchwork_groups WHERE id IN (SELECT value FROM json_each(?))",
 } as const;
 
-const CHUNKS = {
+export const CHUNKS = {
   chunksFrom: `SELECT id, count, bytes, data FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ? + 0`,
   firstDue: `SELECT min(due_at) AS at FROM batchwork_chunks
@@ -104,7 +103,7 @@ const CHUNKS = {
   deletePayloads: "DELETE FROM batchwork_payloads WHERE chunk IN (SELECT value FROM json_each(?))",
 } as const;
 
-const BATCHES = {
+export const BATCHES = {
   insertSealed: `INSERT INTO batchwork_batches (queue, grp, state, token, owner, attempt, run_at,
       count, bytes, members, reason, first_chunk, sealed_at, claimed_at)
     VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -152,7 +151,7 @@ const BATCHES = {
     WHERE queue = ? AND state = 'done' AND id <= ? ORDER BY id LIMIT ? + 0)`,
 } as const;
 
-const INCARNATIONS = {
+export const INCARNATIONS = {
   enroll: "INSERT INTO batchwork_incarnations (expires_at) VALUES (?)",
   isAlive: "SELECT 1 FROM batchwork_incarnations WHERE id = ?",
   heartbeat: "UPDATE batchwork_incarnations SET expires_at = ? WHERE id = ?",
@@ -162,7 +161,7 @@ const INCARNATIONS = {
   retire: "DELETE FROM batchwork_incarnations WHERE id = ?",
 } as const;
 
-const STATUS = {
+export const STATUS = {
   // Not max(id): a mark stands for all that was ever appended, also when it is gone by now.
   mark: "SELECT max(seq) AS id FROM sqlite_sequence WHERE name = 'batchwork_chunks'",
   // Where the due time of a backlog is not known, that of its oldest chunks stands for it.
@@ -204,13 +203,14 @@ const STATUS = {
     + (SELECT count(*) FROM batchwork_batches INDEXED BY batchwork_batches_suspect
       WHERE state = 'ready' AND suspect = 1 AND queue = :queue AND first_chunk <= :mark
         AND (:id IS NULL OR grp = :id) AND (:all OR (parent IS NULL AND attempt = 1))) AS n`,
-  running: `SELECT b.id, b.token, g.grp, b.count, b.attempt, b.owner, b.claimed_at, b.percent, b.note
+  running: `SELECT b.id, b.token, g.grp, b.count, b.attempt, b.owner, b.claimed_at, b.percent,
+      b.note
     FROM batchwork_batches AS b INDEXED BY batchwork_batches_leased
     JOIN batchwork_groups AS g ON g.id = b.grp
     WHERE b.state = 'leased' AND b.queue = ? ORDER BY b.claimed_at, b.id LIMIT ? + 0`,
 } as const;
 
-const DEAD = {
+export const DEAD = {
   insertDead: `INSERT INTO batchwork_dead (queue, grp, item, item_id, error, attempts, crashes,
       batch, root, died_at, notice_at)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -231,37 +231,3 @@ const DEAD = {
   acknowledgeDead: `UPDATE batchwork_dead SET notice_at = NULL
     WHERE id IN (SELECT value FROM json_each(?)) AND notice_at IS NOT NULL`,
 } as const;
-
-const ALL = {
-  ...INTAKE,
-  ...QUEUES,
-  ...GROUPS,
-  ...CHUNKS,
-  ...BATCHES,
-  ...INCARNATIONS,
-  ...STATUS,
-  ...DEAD,
-} as const;
-
-/** Prepared statements by name. */
-export type Statements = Readonly<Record<keyof typeof ALL, SqliteStatement>>;
-
-/** Those that an append needs. */
-export type IntakeStatements = Readonly<Record<keyof typeof INTAKE, SqliteStatement>>;
-
-export function prepareAll(handle: SqliteHandle): Statements {
-  return prepareEach(handle, ALL);
-}
-
-export function prepareIntake(handle: SqliteHandle): IntakeStatements {
-  return prepareEach(handle, INTAKE);
-}
-
-function prepareEach<K extends string>(
-  handle: SqliteHandle,
-  texts: Readonly<Record<K, string>>,
-): Readonly<Record<K, SqliteStatement>> {
-  const prepared: Partial<Record<K, SqliteStatement>> = {};
-  for (const name of Object.keys(texts) as K[]) prepared[name] = prepare(handle, texts[name]);
-  return prepared as Record<K, SqliteStatement>;
-}

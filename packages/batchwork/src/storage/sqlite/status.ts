@@ -3,7 +3,7 @@ import type { Outstanding, QueueCounts, RunningBatch } from "../storage.ts";
 import { groupName, storedGroup } from "./group-name.ts";
 import { countChunks } from "./groups.ts";
 import { queueRow } from "./queues.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** Batches that `running` lists at most. */

@@ -19,35 +19,20 @@ import type {
   Transact,
 } from "../storage.ts";
 import { appendInside } from "./append-inside.ts";
-import { Connection, type Durability } from "./connection.ts";
 import * as dead from "./dead.ts";
 import { exchange } from "./exchange.ts";
-import { mainFile, type SqliteHandle } from "./handle.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
-import { isMigrated, migrate } from "./migrate.ts";
+import { isInMemory, openDatabase, type Opened, type SqliteSettings } from "./open.ts";
 import * as queues from "./queues.ts";
 import { reap } from "./reap.ts";
-import type { Statements } from "./statements.ts";
+import type { Statements } from "./prepared.ts";
 import * as status from "./status.ts";
 import { transact } from "./transact.ts";
-import { storageError, Transactions } from "./transaction.ts";
-
-/** Where the data are and how they are kept, checked and complete. */
-export interface SqliteSettings {
-  readonly source: { readonly path: string } | { readonly database: SqliteHandle };
-  readonly durability: Durability;
-  readonly busyTimeoutMs: number;
-}
+import { storageError, type Transactions } from "./transaction.ts";
 
 /** Chunks that `counts` looks through each time; with more it writes down what it has counted. */
 const UNCOUNTED_MAX = 1000;
-
-/** What there is while the storage is open. */
-interface Opened {
-  readonly connection: Connection;
-  readonly transactions: Transactions;
-}
 
 /** See {@link Storage} for what each method promises. */
 export class SqliteStorage implements Storage {
@@ -64,8 +49,7 @@ export class SqliteStorage implements Storage {
 
   constructor(settings: SqliteSettings) {
     this.#settings = settings;
-    const { source } = settings;
-    this.durable = "path" in source ? !isInMemory(source.path) : mainFile(source.database) !== "";
+    this.durable = !isInMemory(settings);
   }
 
   async open(env: StorageEnv): Promise<void> {
@@ -221,25 +205,8 @@ export class SqliteStorage implements Storage {
   }
 
   async #open({ clock }: StorageEnv): Promise<void> {
-    const { source, durability, busyTimeoutMs } = this.#settings;
-    const connection =
-      "path" in source ? await openFile(source.path) : Connection.lend(source.database);
-    const transactions = new Transactions(connection, clock, busyTimeoutMs);
-    const { handle } = connection;
-    try {
-      // Asked first: nothing is to be changed about a database that is too new.
-      const migrated = await transactions.alone(() => isMigrated(handle));
-      await transactions.alone(() => connection.secure(durability));
-      if (!migrated) {
-        await transactions.exclusive("IMMEDIATE", () => migrate(handle, clock.wallMs()));
-      }
-      await transactions.alone(() => connection.prepare());
-      this.#dataVersion = connection.dataVersion();
-    } catch (error) {
-      connection.close();
-      throw error;
-    }
-    this.#opened = { connection, transactions };
+    this.#opened = await openDatabase(this.#settings, clock);
+    this.#dataVersion = this.#opened.connection.dataVersion();
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */
@@ -250,16 +217,4 @@ export class SqliteStorage implements Storage {
       this.#queues.add(queue);
     }
   }
-}
-
-async function openFile(path: string): Promise<Connection> {
-  try {
-    return await Connection.open(path);
-  } catch (error) {
-    throw storageError(error);
-  }
-}
-
-function isInMemory(path: string): boolean {
-  return path === "" || path === ":memory:" || /^file:.*(?::memory:|mode=memory)/.test(path);
 }

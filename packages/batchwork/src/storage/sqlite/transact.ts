@@ -1,4 +1,6 @@
-/** A transaction that a handler shares: its writes and the settling of its batch commit together. */
+/**
+ * A transaction that a handler shares: its writes and the settling of its batch commit together.
+ */
 import { BatchworkError } from "../../core/errors.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Transact } from "../storage.ts";
@@ -15,14 +17,15 @@ import {
 import { Facade } from "./tx.ts";
 
 /** Gone when somebody ended the transaction behind our back, even if they began another one. */
-const SAVEPOINT = "batchwork_tx";
+const SAVEPOINT = { set: "SAVEPOINT batchwork_tx", release: "RELEASE batchwork_tx" } as const;
 
 /**
  * Runs the request. A busy database is thrown as it is, before anything ran, so the caller may try
- * again; whatever goes wrong later is thrown as {@link RolledBackError}, because `run` must not run twice.
+ * again; whatever goes wrong later is thrown as {@link RolledBackError}, because `run` must not run
+ * twice.
  */
 export function transact<R>(connection: Connection, time: StorageClock, request: Transact<R>): R {
-  connection.begin("IMMEDIATE");
+  connection.begin("write");
   let result: R;
   try {
     result = time.within(connection.statements, (tx) => runInside(connection, tx, request));
@@ -45,10 +48,10 @@ function runInside<R>(connection: Connection, tx: Transaction, request: Transact
   const { lease } = request;
   if (!isLeased(tx, lease)) throw lost(lease);
   const { handle } = connection;
-  handle.exec(`SAVEPOINT ${SAVEPOINT}`);
+  handle.exec(SAVEPOINT.set);
   const result = runUser(() => runWithFacade(connection, request));
   try {
-    handle.exec(`RELEASE ${SAVEPOINT}`);
+    handle.exec(SAVEPOINT.release);
   } catch (cause) {
     const message = "ctx.tx: the transaction was ended inside it, so nothing was settled with it.";
     throw new BatchworkError("TX_OVER", message, { cause });

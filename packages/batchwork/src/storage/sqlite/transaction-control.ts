@@ -6,9 +6,24 @@ const CONTROL = new Set(["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "REL
 /** Most SQL has none of these words anywhere, and needs no closer look. */
 const SUSPICIOUS = /\b(?:begin|commit|end|rollback|savepoint|release)\b/i;
 
-/** Comments and quoted text, which hide everything; semicolons; words. Anything else is passed over. */
-const TOKENS =
-  /--[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|'(?:[^']|'')*'?|"(?:[^"]|"")*"?|`(?:[^`]|``)*`?|\[[^\]]*\]?|;|\w+/g;
+/**
+ * Comments and quoted text, which hide everything; semicolons; words. Anything else is passed over.
+ */
+const TOKENS = new RegExp(
+  [
+    /--[^\n]*/,
+    /\/\*[\s\S]*?(?:\*\/|$)/,
+    /'(?:[^']|'')*'?/,
+    /"(?:[^"]|"")*"?/,
+    /`(?:[^`]|``)*`?/,
+    /\[[^\]]*\]?/,
+    /;/,
+    /\w+/,
+  ]
+    .map(({ source }) => source)
+    .join("|"),
+  "g",
+);
 
 /** The first word of a statement that controls the transaction, or `null` when there is none. */
 export function transactionControl(sql: string): string | null {

@@ -1,16 +1,18 @@
 /** Transactions: waiting for the lock, storage time, and what an error means. */
 import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, TransactionMode } from "./connection.ts";
 import { isBusy } from "./handle.ts";
-import type { IntakeStatements, Statements } from "./statements.ts";
+import type { IntakeStatements, Statements } from "./prepared.ts";
 import { Turns } from "./turns.ts";
 
 /** Waits between two attempts to have the lock, ms: as long as others hold it, and out of step. */
 const PAUSE_MS_MIN = 1;
 const PAUSE_MS_MAX = 15;
 
-/** One transaction: its statements, its time, and the places it gives out in the lines of groups. */
+/**
+ * One transaction: its statements, its time, and the places it gives out in the lines of groups.
+ */
 export interface Transaction<S = Statements> {
   readonly sql: S;
   /** Storage time, ms. */
@@ -78,16 +80,16 @@ export class Transactions {
   /** Runs `work` with the write lock. It may run again when the lock was lost on the way. */
   async write<T>(work: (tx: Transaction) => T): Promise<T> {
     const { statements } = this.#connection;
-    return this.exclusive("IMMEDIATE", () => this.#time.within(statements, work));
+    return this.exclusive("write", () => this.#time.within(statements, work));
   }
 
   /** Runs `work` on one state of the database. */
   async read<T>(work: (sql: Statements) => T): Promise<T> {
-    return this.exclusive("DEFERRED", () => work(this.#connection.statements));
+    return this.exclusive("read", () => work(this.#connection.statements));
   }
 
   /** Runs `work` in a transaction of this mode, as soon as nobody else is in the way. */
-  async exclusive<T>(mode: "IMMEDIATE" | "DEFERRED", work: () => T): Promise<T> {
+  async exclusive<T>(mode: TransactionMode, work: () => T): Promise<T> {
     return this.alone(() => this.#attempt(mode, work));
   }
 
@@ -101,7 +103,7 @@ export class Transactions {
     return this.#turns.take(async () => work());
   }
 
-  #attempt<T>(mode: "IMMEDIATE" | "DEFERRED", work: () => T): T {
+  #attempt<T>(mode: TransactionMode, work: () => T): T {
     const connection = this.#connection;
     connection.begin(mode);
     try {

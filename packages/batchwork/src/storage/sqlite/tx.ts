@@ -64,7 +64,8 @@ export class Facade {
   }
 
   refuseWhenOver(): void {
-    // SQLite rolls back by itself after some errors; what came next would commit statement by statement.
+    // SQLite rolls back by itself after some errors; what came next would commit statement by
+    // statement.
     if (!this.#over && inTransaction(this.handle)) return;
     const message =
       "This transaction has ended: use its tx, and its statements, only inside ctx.tx.";

@@ -1,0 +1,46 @@
+/** The statements of one connection, prepared once. */
+import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
+import {
+  BATCHES,
+  CHUNKS,
+  DEAD,
+  GROUPS,
+  INCARNATIONS,
+  INTAKE,
+  QUEUES,
+  STATUS,
+} from "./statements.ts";
+
+const ALL = {
+  ...INTAKE,
+  ...QUEUES,
+  ...GROUPS,
+  ...CHUNKS,
+  ...BATCHES,
+  ...INCARNATIONS,
+  ...STATUS,
+  ...DEAD,
+} as const;
+
+/** Prepared statements by name. */
+export type Statements = Readonly<Record<keyof typeof ALL, SqliteStatement>>;
+
+/** Those that an append needs. */
+export type IntakeStatements = Readonly<Record<keyof typeof INTAKE, SqliteStatement>>;
+
+export function prepareAll(handle: SqliteHandle): Statements {
+  return prepareEach(handle, ALL);
+}
+
+export function prepareIntake(handle: SqliteHandle): IntakeStatements {
+  return prepareEach(handle, INTAKE);
+}
+
+function prepareEach<K extends string>(
+  handle: SqliteHandle,
+  texts: Readonly<Record<K, string>>,
+): Readonly<Record<K, SqliteStatement>> {
+  const prepared: Partial<Record<K, SqliteStatement>> = {};
+  for (const name of Object.keys(texts) as K[]) prepared[name] = prepare(handle, texts[name]);
+  return prepared as Record<K, SqliteStatement>;
+}
