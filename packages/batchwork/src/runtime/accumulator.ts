@@ -223,11 +223,11 @@ export class Batch<T> {
     const mark = await storage.makeDue(queue, group);
     runner.wake();
     for (;;) {
-      // Registered before the question, so an answer that changes meanwhile is not missed.
-      const progressed = runner.progressed.wait();
       if (runner.stopped) {
         throw new BatchworkError("STOPPED", "The engine stopped before everything had run.");
       }
+      // Registered before the question, so an answer that changes meanwhile is not missed.
+      const progressed = runner.news();
       if ((await storage.outstanding({ queue, group, mark, until })) === 0) return;
       if ((await storage.counts(queue, group)).paused) {
         const message = `"${this.name}" is paused, so what waits would never run. Call resume().`;

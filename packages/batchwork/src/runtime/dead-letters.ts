@@ -8,7 +8,7 @@ export interface DeadLetter<T> {
   readonly id: number;
   /** The item, as `add` was given it. */
   readonly item: T;
-  /** The id that `add` returned. */
+  /** The id that `add` returned; an item that was redriven has a new one. */
   readonly itemId: string;
   /** What `groupBy` returned; `undefined` without `groupBy`. */
   readonly groupKey: string | undefined;

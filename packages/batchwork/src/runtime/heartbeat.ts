@@ -27,6 +27,8 @@ export class Incarnation {
   /** A beat in between, because a lease runs out before the next one. */
   #extra: Timer | undefined;
   #ended = false;
+  /** Lives of this process that count as dead, as long as nobody was told otherwise. */
+  readonly #buried = new Set<number>();
   #beating: Promise<void> | undefined;
 
   constructor(storage: Storage, around: Surroundings, events: IncarnationEvents) {
@@ -70,6 +72,7 @@ export class Incarnation {
     const { leaseMs, maxCrashes, logger } = this.#around;
     try {
       if (!(await this.#storage.heartbeat(this.id, leaseMs))) await this.#beginAgain();
+      await this.#absolve();
       const { released, dead, nextInMs } = await this.#storage.reap(maxCrashes);
       if (released > 0 || dead > 0) this.#events.released();
       this.#beatWithin(nextInMs);
@@ -88,14 +91,22 @@ export class Incarnation {
     this.#extra = clock.after(ms, () => void this.beat());
   }
 
-  /** Others declared this life over, but here we are: only slow. That counts nothing. */
+  /** Others declared this life over, but here we are, only slow: a new life begins. */
   async #beginAgain(): Promise<void> {
     const { leaseMs, logger } = this.#around;
     const buried = this.id;
     logger.warn("This process was taken for dead; it lost its leases and goes on.", { buried });
     this.#events.died();
+    this.#buried.add(buried);
     this.id = await this.#storage.enroll(leaseMs);
-    await this.#storage.absolve(buried);
-    this.#events.released();
+  }
+
+  /** Being slow counts nothing. Said again at the next beat when the storage fails now. */
+  async #absolve(): Promise<void> {
+    for (const buried of this.#buried) {
+      await this.#storage.absolve(buried);
+      this.#buried.delete(buried);
+      this.#events.released();
+    }
   }
 }

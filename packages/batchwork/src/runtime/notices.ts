@@ -65,6 +65,8 @@ export class Notices {
       const rows = await this.#storage.takeUnnotified(queue.id, NOTICES_AT_ONCE, NOTICE_RETRY_MS);
       if (rows.length === 0) return;
       for (const [, together] of Map.groupBy(rows, (row) => row.batch)) {
+        // The rest is told of later, here or elsewhere.
+        if (this.#stopped) return;
         const job = jobOf(queue, together);
         try {
           await onDead(job, revivedError((together[0] as DeadRow).error));

@@ -114,6 +114,13 @@ export class Runner {
     this.#wake.now();
   }
 
+  /** Resolves when something progressed, or when it is time to ask: before `start` nobody tells. */
+  news(): Promise<void> {
+    const { clock, tickIntervalMs } = this.#around;
+    const timer = clock.after(tickIntervalMs, () => this.progressed.notify());
+    return this.progressed.wait().finally(() => timer.cancel());
+  }
+
   /** A transaction of somebody else's added to the queue; whether it commits is not known yet. */
   addedInside(queue: Queue): void {
     const dueBy = this.#around.clock.monotonicMs() + queue.maxWaitMs;
@@ -334,6 +341,8 @@ export class Runner {
     const queue = this.#queueOf(claimed);
     const run = new Run(this.storage, this.#around, queue, claimed);
     queue.running++;
+    // Given back meanwhile by somebody else, perhaps: the new token counts.
+    this.#runs.get(claimed.batch)?.lose("LEASE_LOST", "The batch was claimed again.");
     this.#runs.set(claimed.batch, run);
     this.#around.gate.enter(claimed.alone);
     void this.#follow(run);

@@ -128,6 +128,7 @@ describe("addSync in a transaction of the caller's", () => {
     database.exec("BEGIN");
     batch.addBulkSync([0, 1], { tx: database });
     database.exec("COMMIT");
+    await f.advance(1000);
     await f.run(batch.add(2));
     await f.advance(40);
     expect(deliveries).toMatchObject([{ items: [0, 1, 2] }]);

@@ -54,6 +54,34 @@ describe.each(STORAGES)("leases on %s storage", (kind) => {
     expect(two.deliveries).toHaveLength(1);
   });
 
+  test("takeover waits for the lease, not for the next heartbeat", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock, () => forever());
+    const dying = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    await f.run(dying.batch.addBulk([1, 2]));
+    await f.advance(0);
+    dying.process.kill();
+    await f.advance(2000);
+    const heir = recorder<number>(f.clock);
+    await f.started((bw) => bw.batch<number>({ ...LIMITS, handler: heir.handler }));
+    await f.advance(30_000);
+    expect(heir.deliveries).toMatchObject([{ items: [1, 2], at: 15_000 }]);
+  });
+
+  test("a process that starts when the lease has run out takes over at once", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock, () => forever());
+    const dying = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    await f.run(dying.batch.addBulk([1, 2]));
+    await f.advance(0);
+    dying.process.kill();
+    await f.advance(60_000);
+    const heir = recorder<number>(f.clock);
+    await f.started((bw) => bw.batch<number>({ ...LIMITS, handler: heir.handler }));
+    await f.advance(0);
+    expect(heir.deliveries).toMatchObject([{ items: [1, 2], at: 60_000 }]);
+  });
+
   test("heartbeats keep a long handler's lease: ten leases long, it runs once", async () => {
     const f = new Fixture(kind);
     const hold = new Hold();
@@ -214,6 +242,52 @@ describe.each(STORAGES)("leases nobody knows of, on %s storage", (kind) => {
     expect(deliveries).toEqual([]);
     await f.advance(40_000);
     expect(deliveries).toMatchObject([{ items: [1], attempt: 1 }]);
+    expect(await f.run(batch.status())).toMatchObject({ leased: 0, retrying: 0, dead: 0 });
+  });
+
+  test("now and then a process learns that it does not own what it runs", async () => {
+    const f = new Fixture(kind);
+    const hold = new Hold();
+    const signals: AbortSignal[] = [];
+    const handler = ({ signal }: { readonly signal: AbortSignal }): Promise<void> => {
+      signals.push(signal);
+      return hold.wait();
+    };
+    const options = { ...LIMITS, concurrency: 1, handler };
+    const { process, batch } = await f.started((bw) => bw.batch<number>(options));
+    await f.run(batch.addBulk([1, 2]));
+    await f.advance(0);
+    const heir = await f.started((bw) => bw.batch<number>(options));
+    // Given back behind the first process's back.
+    await f.run(process.storage.release(await f.run(process.storage.running(1))));
+    await f.advance(100);
+    expect(signals).toHaveLength(2);
+    await f.advance(40_000);
+    expect(signals[0]?.reason).toMatchObject({ code: "LEASE_LOST" });
+    expect(signals[1]?.aborted).toBe(false);
+    hold.releaseAll();
+    await f.advance(1000);
+    expect(await f.run(heir.batch.status())).toMatchObject({ leased: 0, retrying: 0, dead: 0 });
+  });
+
+  test("a delivery is told when its own process claims the batch again", async () => {
+    const f = new Fixture(kind);
+    const signals: AbortSignal[] = [];
+    const { process, batch } = await f.started((bw) =>
+      bw.batch<number>({
+        ...LIMITS,
+        handler: ({ signal }) => {
+          signals.push(signal);
+          return signals.length === 1 ? forever() : undefined;
+        },
+      }),
+    );
+    await f.run(batch.addBulk([1, 2]));
+    await f.advance(0);
+    await f.run(process.storage.release(await f.run(process.storage.running(1))));
+    await f.advance(1000);
+    expect(signals).toHaveLength(2);
+    expect(signals[0]?.reason).toMatchObject({ code: "LEASE_LOST" });
     expect(await f.run(batch.status())).toMatchObject({ leased: 0, retrying: 0, dead: 0 });
   });
 

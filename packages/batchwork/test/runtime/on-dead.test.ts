@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Batch } from "../../src/runtime/accumulator.ts";
 import type { DeadJob } from "../../src/runtime/dead-letters.ts";
 import type { Batchwork } from "../../src/runtime/engine.ts";
-import { Fixture, Hold, numbers, recorder, STORAGES } from "./fixture.ts";
+import { ascending, Fixture, Hold, numbers, recorder, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 10, maxWaitMs: 1000 };
 
@@ -188,6 +188,37 @@ describe.each(STORAGES)("onDead on %s storage", (kind) => {
     expect(await f.isPending(ending)).toBe(true);
     await f.runFor(1, ending);
     expect(f.clock.timerCount).toBe(0);
+  });
+
+  test("stop calls no further callback; the next process does", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<number>(f.clock, refuse);
+    const hold = new Hold();
+    const told: (readonly number[])[] = [];
+    const define = (bw: Batchwork): Batch<number> =>
+      bw.batch<number>({
+        ...LIMITS,
+        maxSize: 1,
+        deadLetter: {
+          enabled: true,
+          onDead: async ({ items }) => {
+            told.push(items);
+            await hold.wait();
+          },
+        },
+        handler,
+      });
+    const first = await f.started(define);
+    await f.run(first.batch.addBulk([1, 2, 3]));
+    await f.advance(1000);
+    const stopping = first.bw.stop();
+    await f.advance(1000);
+    hold.releaseAll();
+    await f.run(stopping);
+    expect(told).toEqual([[1]]);
+    await f.started(define);
+    await f.advance(120_000);
+    expect(told.flat().toSorted(ascending)).toEqual([1, 2, 3]);
   });
 
   test("a slow callback holds up no handler", async () => {

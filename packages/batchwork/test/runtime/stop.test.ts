@@ -76,6 +76,26 @@ describe.each(STORAGES)("stop on %s storage", (kind) => {
     await expect(stopping).resolves.toBeUndefined();
   });
 
+  test("what is claimed while the engine stops is given back, not run", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { process, bw, batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, handler }),
+    );
+    process.faults = ({ method }) => (method === "exchange" ? { delayAfterMs: 500 } : undefined);
+    await f.run(batch.addBulk(numbers(6)));
+    await f.advance(1500);
+    await f.run(batch.addBulk(numbers(6)));
+    const before = deliveries.length;
+    await f.advance(100);
+    await f.runFor(1000, bw.stop({ graceMs: 0 }));
+    expect(deliveries).toHaveLength(before);
+    const next = recorder<number>(f.clock);
+    await f.started((bw) => bw.batch<number>({ ...LIMITS, handler: next.handler }));
+    await f.advance(0);
+    expect(next.deliveries.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
+  });
+
   test("a handler that ends after it was aborted changes nothing", async () => {
     const f = new Fixture(kind);
     const hold = new Hold();
