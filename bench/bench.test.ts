@@ -8,6 +8,8 @@ import { CASES, caseNamed } from "./cases/registry.ts";
 import type { CaseResult } from "./harness/case.ts";
 import { Deliveries } from "./harness/deliveries.ts";
 import { item, ITEM_BYTES, slices } from "./harness/items.ts";
+import type { Machine } from "./harness/machine.ts";
+import { page } from "./harness/markdown.ts";
 import { measure } from "./harness/measure.ts";
 import { report, rowOf } from "./harness/report.ts";
 import { runCase, type Run } from "./harness/spawn.ts";
@@ -134,6 +136,20 @@ describe("the report", () => {
     expect(ratiosTable({ ratios, targets, absolute })).toMatch(/cycleVsPlainjob.*10.*≥ 15.*NO/);
   });
 
+  test("becomes a page with every ratio and every row", () => {
+    const cases = [caseNamed("cycle"), caseNamed("rows")];
+    const failed = { failure: "it lost 3 items" };
+    const runs = new Map<string, Run[]>([
+      ["cycle", [{ result: result(100) }]],
+      ["rows", [failed]],
+    ]);
+    const text = page(cases, report(cases, runs), MACHINE, "2026-11-30");
+    expect(text).toContain("Measured 2026-11-30 on a processor, 2 cores, 8 GB, ext4");
+    expect(text).toContain("| cycleVsBound | – | ≥ 0.5 | – |");
+    expect(text).toContain("| cycle, calls of 500 | 10,000 | 20,000 | 20,000 | 50 | 100 | none |");
+    expect(text).toContain("FAILED: it lost 3 items");
+  });
+
   test("compares the median latencies, loaded with empty", () => {
     const latency = { ...result(10), latency: [1.2, 1.6, 2].map(latencyRound) };
     const runs = new Map([["add-latency", [{ result: latency }]]]);
@@ -169,6 +185,17 @@ async function run(script: string, timeoutMs = 20_000): Promise<Run> {
   writeFileSync(path, script);
   return runCase({ name: "cycle", items: 10, rounds: 1, root, script: path, timeoutMs });
 }
+
+const MACHINE: Machine = {
+  cpu: "a processor",
+  cores: 2,
+  memoryGb: 8,
+  platform: "linux x64",
+  node: "v24.0.0",
+  sqlite: "3.53.4",
+  fs: "ext4",
+  fdatasyncMs: 0.2,
+};
 
 function ignore(): void {
   // The progress of a tiny run interests nobody.

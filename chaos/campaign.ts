@@ -97,7 +97,7 @@ class Crew {
     await Promise.all(this.#working);
   }
 
-  /** Kills a random process when it has worked for a random while, and puts another in its place. */
+  /** Kills a random process when it has worked for a random while, and replaces it. */
   async killOne(random: () => number): Promise<void> {
     const slot = Math.floor(random() * PROCESSES);
     const { child, since } = await (this.#working[slot] as Promise<Working>);

@@ -18,7 +18,7 @@ test("processes that are killed at random moments lose nothing and do nothing tw
   expect(isKept(result)).toBe(true);
 });
 
-test("a campaign notices handlers whose effects do not commit with the acknowledgement", async () => {
+test("a campaign notices effects that do not commit with the acknowledgement", async () => {
   const result = await campaign({ kills: 8, seed: 7, canary: true });
   expect(result.duplicates).toBeGreaterThan(0);
   expect(isKept(result)).toBe(false);

@@ -12,10 +12,10 @@ export interface ChaosItem {
 export const LEASE_MS = 1000;
 
 /**
- * Processes die all the time here, mostly innocent of it, so crashes alone must not kill a batch: it
- * would hide whether it was delivered.
+ * Processes die all the time here, and no batch is to blame. A batch that is dead because of it would
+ * hide whether it was delivered.
  */
-export const MAX_CRASHES = 100;
+const MAX_CRASHES = 100;
 
 /** Engine options that all processes of a campaign share. */
 export const ENGINE = {

@@ -23,7 +23,7 @@ export function act(world: World): void {
 }
 
 /** Adds one item or several. */
-export function add(world: World, life: Life): void {
+function add(world: World, life: Life): void {
   const { plan, rng } = world;
   const n = rng.whole(0, plan.queues.length - 1);
   const queue = plan.queues[n] as QueuePlan;
@@ -120,11 +120,8 @@ function stopped(world: World, life: Life): void {
   const { ledger, plan } = world;
   life.state = "stopped";
   ledger.note(life.name, "stopped");
-  const { lostReply, ioError, busy, outage } = plan.faults;
-  const reliable = world.schedule === null && lostReply + ioError + busy + outage === 0;
-  const calm = !world.control.on || reliable;
   const held = [...ledger.live].filter(({ grant }) => grant?.life === life.number);
-  if (calm && held.length > 0) {
+  if (world.reliable && held.length > 0) {
     const ids = held.map(({ id }) => id).join(" ");
     ledger.fail("I-19 nothing left after stop", `${life.name} stopped and holds batches ${ids}`);
   }

@@ -10,6 +10,8 @@ import type { World } from "./world.ts";
 const STRAY_LEASES = 10;
 /** And this long besides, for a storage that fails several times in a row, ms. */
 const STRAY_MS = 4000;
+/** A process that was taken for dead has said that it lives within so many leases. */
+const SLOW_LEASES = 2;
 /** An engine that was told to stop has stopped after its grace and so long, in leases. */
 const STOP_LEASES = 20;
 
@@ -24,12 +26,17 @@ export const STILL: Clock = {
 
 /** After every step. */
 export function checkStep(world: World): void {
-  const { ledger, scheduler, plan } = world;
+  checkLeases(world);
+  checkSlow(world);
+  checkStopping(world);
+}
+
+/** A lease is held by somebody who runs the batch, or will soon notice that nobody does. */
+function checkLeases({ ledger, scheduler, plan, lifeOf }: World): void {
   const bound = STRAY_LEASES * plan.leaseMs + STRAY_MS;
   for (const { grant, id } of ledger.live) {
-    if (grant === null) continue;
-    const life = world.lifeOf(grant.life);
-    if (life === null || life.state !== "up" || life.clock.paused) continue;
+    const life = grant === null ? null : lifeOf(grant.life);
+    if (grant === null || life?.up !== true) continue;
     const { delivery } = grant;
     if (delivery !== undefined && delivery.endedAt === null) continue;
     const idleSince = Math.max(delivery?.endedAt ?? grant.at, life.freeSince);
@@ -37,14 +44,30 @@ export function checkStep(world: World): void {
     const detail = `${life.name} holds batch ${id} since ${idleSince.toFixed(0)} and runs nothing`;
     ledger.fail("lease that nobody runs", detail);
   }
-  for (const { life } of world.slots) {
+}
+
+/** A process that was taken for dead and lives has said so. */
+function checkSlow({ ledger, scheduler, plan, lifeOf, reliable }: World): void {
+  const bound = reliable ? SLOW_LEASES * plan.leaseMs : STRAY_LEASES * plan.leaseMs + STRAY_MS;
+  for (const { id, state, heldAgainst } of ledger.live) {
+    if (state !== "ready" || heldAgainst === null) continue;
+    const owner = ledger.incarnations.get(heldAgainst.incarnation);
+    const life = owner === undefined ? null : lifeOf(owner.life);
+    if (life?.up !== true) continue;
+    if (scheduler.now - Math.max(owner?.buriedAt ?? 0, life.freeSince) <= bound) continue;
+    ledger.fail("slow is not dead", `${life.name} lives, but its death counts for batch ${id}`);
+  }
+}
+
+function checkStopping({ ledger, scheduler, plan, slots }: World): void {
+  for (const { life } of slots) {
     if (life?.state !== "stopping" || life.clock.paused) continue;
     if (scheduler.now - life.freeSince <= STOP_LEASES * plan.leaseMs + STRAY_MS) continue;
     ledger.fail("I-19 nothing left after stop", `${life.name} was told to stop and has not`);
   }
 }
 
-/** When nothing goes wrong, what is due is claimed within so long of everybody hearing of it, ms. */
+/** When nothing goes wrong, what is due is claimed so soon after everybody heard of it, ms. */
 const IN_TIME_MS = 50;
 
 /** After every step of a run in which nothing goes wrong. */
@@ -65,8 +88,8 @@ export function checkInTime(world: World): void {
       else group.claimableSince ??= scheduler.now;
       const late = scheduler.now - (group.claimableSince ?? scheduler.now);
       if (late <= heardWithin + IN_TIME_MS) continue;
-      const detail = `group "${group.name}" of ${name} is due, with room for it, for ${late.toFixed(0)} ms`;
-      ledger.fail("claim: in time", detail);
+      const detail = `group "${group.name}" of ${name} is due, and somebody has room`;
+      ledger.fail("claim: in time", `${detail}, for ${late.toFixed(0)} ms`);
     }
   }
 }
@@ -119,8 +142,8 @@ async function auditQueue(world: World, storage: Storage, queue: QueueRecord): P
   const { dueAt, ...actual } = counts;
   const said = JSON.stringify(actual, Object.keys(expected));
   if (said !== JSON.stringify(expected)) {
-    const detail = `queue ${queue.name}: the storage says ${said}, it is ${JSON.stringify(expected)}`;
-    ledger.fail("I-4 counts add up", detail);
+    const detail = `the storage says ${said}, it is ${JSON.stringify(expected)}`;
+    ledger.fail("I-4 counts add up", `queue ${queue.name}: ${detail}`);
   }
   if ((dueAt === null) !== (waiting.length === 0)) {
     ledger.fail("I-4 counts add up", `queue ${queue.name}: due at ${dueAt}`);

@@ -1,4 +1,4 @@
-/** The fault schedule of one process: what its storage calls suffer, drawn from the run's generator. */
+/** The faults of one process: what its storage calls suffer, drawn from the run's generator. */
 import type {
   FaultSchedule,
   StorageMethod,
@@ -13,7 +13,7 @@ export interface FaultSwitch {
   readonly injected: Record<string, number>;
 }
 
-/** Calls that are made while a process starts up or shuts down fail less: nothing would ever start. */
+/** Calls of a process that starts or stops fail less, or nothing would ever start. */
 const RARELY: ReadonlySet<StorageMethod> = new Set(["open", "close", "define"]);
 
 /** What else the schedule of one process depends on. */

@@ -56,6 +56,8 @@ export interface Plan {
   readonly seed: number;
   readonly store: "memory" | "sqlite";
   readonly processes: number;
+  /** So many of them only add: they never start their engine. */
+  readonly producers: number;
   readonly steps: number;
   /** Time between two steps on average, ms. */
   readonly stepMs: number;
@@ -110,12 +112,14 @@ export function planOf(seed: number): Plan {
   rng.unit();
   const leaseMs = rng.whole(300, 2000);
   const calm = rng.chance(CALM);
+  const processes = rng.whole(1, 4);
   const names = ["alpha", "beta", "gamma"].slice(0, rng.whole(1, 3));
   const store = seed % SQLITE_EVERY === 7 ? "sqlite" : "memory";
   return {
     seed,
     store,
-    processes: rng.whole(1, 4),
+    processes,
+    producers: rng.chance(0.3) ? rng.whole(0, processes - 1) : 0,
     steps: store === "sqlite" ? rng.pick([100, 400]) : rng.pick(STEPS),
     stepMs: leaseMs / rng.pick([10, 20, 40]),
     leaseMs,
@@ -131,7 +135,7 @@ export function planOf(seed: number): Plan {
     flaky: rng.chance(0.6) ? rng.between(0, 0.2) : 0,
     poison: rng.chance(0.4) ? rng.between(0, 0.06) : 0,
     killers: !calm && rng.chance(0.3) ? rng.between(0, 0.01) : 0,
-    restartAll: rng.chance(0.5),
+    restartAll: !calm && rng.chance(0.5),
   };
 }
 

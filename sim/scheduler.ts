@@ -9,7 +9,7 @@ import type { Rng } from "./rng.ts";
 /** Wall time at virtual time 0. */
 const EPOCH = Date.UTC(2026, 0, 1);
 
-/** Timers fire up to this much late, `soon` up to a twentieth of it, so that processes interleave. */
+/** Timers fire up to this much late, `soon` up to a twentieth: so processes interleave. */
 const JITTER_MS = 1;
 
 interface Event {

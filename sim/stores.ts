@@ -1,4 +1,4 @@
-/** The storage that the processes of a run share, and the effects that their handlers write to it. */
+/** The storage that the processes of a run share, and the effects that handlers write to it. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -53,7 +53,7 @@ function memoryStore(): Store {
 }
 
 /**
- * A file of its own, and a connection for each process; effects are rows beside the engine's tables.
+ * A file of its own, a connection for each process, and effects as rows beside the engine's tables.
  * Power is never cut here, so nothing waits for the disk.
  */
 function sqliteStore(): Store {

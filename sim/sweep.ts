@@ -46,6 +46,7 @@ const ORDERS: QueuePlan = {
 const SCENARIO: Omit<Plan, "store"> = {
   seed: 1,
   processes: 2,
+  producers: 0,
   steps: 60,
   stepMs: 15,
   leaseMs: LEASE_MS,

@@ -20,6 +20,7 @@ export type Invariant =
   | "claim: in time"
   | "lease that nobody runs"
   | "suspect runs alone"
+  | "slow is not dead"
   | "flush and drain mean it"
   | "add is all or nothing"
   | "order per producer"

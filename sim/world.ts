@@ -1,4 +1,4 @@
-/** Everything of one run: processes that come and go, what they were promised, and what is checked. */
+/** Everything of one run: processes that come and go, and what they were promised. */
 import type { FaultSchedule } from "../packages/batchwork/src/testing/faulty-storage.ts";
 import type { Ledger } from "./ledger/ledger.ts";
 import type { ItemRecord } from "./ledger/records.ts";
@@ -83,8 +83,8 @@ export class World implements Parts {
   #start(slot: Slot): void {
     const life = new Life(this, ++this.#lives, `${slot.name}.${this.#lives}`);
     slot.life = life;
-    this.ledger.note(life.name, "starts");
-    void this.#startEngine(life);
+    this.ledger.note(life.name, "begins");
+    if (this.slots.indexOf(slot) >= this.plan.producers) void this.#startEngine(life);
   }
 
   async #startEngine(life: Life): Promise<void> {
@@ -165,8 +165,16 @@ export class World implements Parts {
     this.control.injected[fault] = (this.control.injected[fault] ?? 0) + 1;
   }
 
-  lifeOf(number: number): Life | null {
+  /** That life, if it still lives. */
+  readonly lifeOf = (number: number): Life | null => {
     return this.slots.find(({ life }) => life?.number === number)?.life ?? null;
+  };
+
+  /** True when no storage call fails. */
+  get reliable(): boolean {
+    const { lostReply, ioError, busy, outage } = this.plan.faults;
+    const never = this.schedule === null && lostReply + ioError + busy + outage === 0;
+    return never || !this.control.on;
   }
 
   /** Items that are waiting, and batches that are not done. */

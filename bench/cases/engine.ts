@@ -11,7 +11,7 @@ import {
   weakestSynchronous,
 } from "../harness/sqlite-facts.ts";
 
-export const MAX_SIZE = 500;
+const MAX_SIZE = 500;
 
 export interface EngineOptions {
   readonly directory: string;

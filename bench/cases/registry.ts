@@ -33,25 +33,25 @@ export const CASES: readonly BenchCase[] = [
   cycleCase(
     "cycle-60-groups",
     "cycle, 60 groups",
-    { quick: 50_000, full: 200_000 },
+    { quick: 30_000, full: 200_000 },
     { groups: 60 },
   ),
   cycleCase(
     "cycle-1000-groups",
     "cycle, 1,000 groups",
-    { quick: 20_000, full: 100_000 },
+    { quick: 15_000, full: 100_000 },
     { groups: 1000 },
   ),
   cycleCase(
     "cycle-failing",
     "cycle, 5 % fail once",
-    { quick: 50_000, full: 200_000 },
+    { quick: 30_000, full: 200_000 },
     { failEvery: 20 },
   ),
   cycleCase(
     "cycle-live",
     "adding and processing at once",
-    { quick: 50_000, full: 200_000 },
+    { quick: 30_000, full: 200_000 },
     { live: true },
   ),
   cycleCase(
@@ -64,19 +64,19 @@ export const CASES: readonly BenchCase[] = [
   cycleCase(
     "cycle-chunk-100",
     "cycle, calls of 100",
-    { quick: 30_000, full: 100_000 },
+    { quick: 20_000, full: 100_000 },
     { chunk: 100 },
   ),
   addsCase(
     "add-bulk",
     "add, 4 calls of 1,000 in flight",
-    { quick: 50_000, full: 200_000 },
+    { quick: 30_000, full: 200_000 },
     { callers: 4, perCall: 1000 },
   ),
   addsCase(
     "add-64",
     "add, 64 callers",
-    { quick: 20_000, full: 100_000 },
+    { quick: 15_000, full: 100_000 },
     { callers: 64, perCall: 1 },
   ),
   addsCase(
@@ -95,7 +95,7 @@ export const CASES: readonly BenchCase[] = [
   },
   ...(["callers", "burst"] as const).flatMap((pattern): BenchCase[] => {
     const arrival = pattern === "callers" ? "64 callers" : "bursts of 10,000";
-    const common = { quick: 300_000, full: 500_000, warmUp: 50_000 };
+    const common = { quick: 200_000, full: 500_000, warmUp: 20_000 };
     return [
       {
         name: `memory-${pattern}`,
@@ -112,7 +112,7 @@ export const CASES: readonly BenchCase[] = [
       {
         name: `pacer-${pattern}`,
         title: `Pacer AsyncBatcher, ${arrival}`,
-        quick: 50_000,
+        quick: 20_000,
         full: 200_000,
         warmUp: BASELINE,
         load: async () => (await import("./pacer.ts")).pacerCase(pattern),

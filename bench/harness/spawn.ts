@@ -58,6 +58,8 @@ async function execute(options: RunOptions, request: string): Promise<Ended> {
     options.profile === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profile}`];
   const script = options.script ?? CHILD;
   const child = spawn(execPath, [...NODE_OPTIONS, ...profiling, script, request], {
+    // Stripping types anew in every process would take longer than most of the rows.
+    env: { ...process.env, NODE_COMPILE_CACHE: join(options.root, "compile-cache") },
     stdio: ["ignore", "pipe", "pipe"],
     timeout: options.timeoutMs ?? TIMEOUT_MS,
     killSignal: "SIGKILL",

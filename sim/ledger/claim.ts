@@ -208,8 +208,8 @@ function checkSeal(
     next === undefined || items.length >= maxSize || claimed.bytes + next.bytes > maxBytes;
   const fits = items.length <= maxSize && (claimed.bytes <= maxBytes || items.length === 1);
   if (!fits || !cut) {
-    const detail = `${what}: ${items.length} items, ${claimed.bytes} bytes of ${maxSize}, ${maxBytes}`;
-    ledger.fail("seal: order and size", detail);
+    const detail = `${items.length} items, ${claimed.bytes} bytes of ${maxSize}, ${maxBytes}`;
+    ledger.fail("seal: order and size", `${what}: ${detail}`);
   }
   if (!isDue(group, claim, now)) {
     const detail = `${what}: ${items.length} of ${maxSize} items, neither due nor flushed`;
@@ -251,8 +251,8 @@ function checkOwner(
     ledger.fail("suspect runs alone", `${what} was handed to a process that runs other batches`);
   }
   if (claimed.alone !== batch.suspect) {
-    const detail = `${what} is ${batch.suspect ? "a" : "no"} suspect; handed over alone: ${claimed.alone}`;
-    ledger.fail("suspect runs alone", detail);
+    const detail = `${what} is ${batch.suspect ? "a" : "no"} suspect`;
+    ledger.fail("suspect runs alone", `${detail}; handed over alone: ${claimed.alone}`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** The ledger's account of incarnations: their lives, their ends, and what becomes of their batches. */
+/** The ledger's account of incarnations: their lives, and what becomes of their batches. */
 import type { DeadRow, Reaped } from "../../packages/batchwork/src/storage/storage.ts";
 import type { Ledger } from "./ledger.ts";
 import type { BatchRecord, IncarnationRecord } from "./records.ts";
@@ -15,8 +15,8 @@ export function noteEnrolled(
   if (ledger.incarnations.has(id)) {
     ledger.fail("I-9 tokens increase", `incarnation id ${id} was used before`);
   }
-  const record = { id, life, alive: true, expiresFrom: from + leaseMs, expiresBy: by + leaseMs };
-  ledger.incarnations.set(id, record);
+  const expires = { expiresFrom: from + leaseMs, expiresBy: by + leaseMs };
+  ledger.incarnations.set(id, { id, life, alive: true, buriedAt: null, ...expires });
 }
 
 /** Notes a heartbeat and what was answered. */
@@ -52,6 +52,7 @@ export function noteReaped(
     if (record === undefined) continue;
     checkExpired(ledger, record, latest);
     record.alive = false;
+    record.buriedAt = ledger.now;
     ledger.totals.buried++;
     for (const batch of ledger.heldBy(id)) {
       const alone = batch.grant?.alone === true;
@@ -93,13 +94,15 @@ function checkExpired(ledger: Ledger, record: IncarnationRecord, latest: number)
   }
   if (latest < record.expiresFrom) {
     const early = record.expiresFrom - latest;
-    const detail = `incarnation ${record.id} was declared dead ${early} ms before its lease ran out`;
-    ledger.fail("I-10 one lease, group limit", detail);
+    const detail = `was declared dead ${early} ms before its lease ran out`;
+    ledger.fail("I-10 one lease, group limit", `incarnation ${record.id} ${detail}`);
   }
 }
 
-/** Notes that an owner turned out to be alive: what waits because of it is as if nothing had been. */
+/** Notes that an owner turned out to be alive: what waits because of it forgets about it. */
 export function noteAbsolved(ledger: Ledger, incarnation: number): void {
+  const record = ledger.incarnations.get(incarnation);
+  if (record !== undefined) record.buriedAt = null;
   for (const batch of ledger.live) {
     const { heldAgainst } = batch;
     if (batch.state !== "ready" || heldAgainst?.incarnation !== incarnation) continue;

@@ -37,7 +37,7 @@ export interface Life {
 }
 
 /** Thrown inside a transaction of a process that has just died: it rolls back. */
-export const DIED = new Error("The process died.");
+const DIED = new Error("The process died.");
 
 /** What a call of a dead process comes to. */
 const NOTHING = Symbol("nothing");

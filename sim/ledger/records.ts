@@ -123,6 +123,8 @@ export interface IncarnationRecord {
   readonly id: number;
   readonly life: number;
   alive: boolean;
+  /** Virtual time at which it was declared dead, unless its process has said otherwise. */
+  buriedAt: number | null;
   /** Bounds of the storage time at which it expires. */
   expiresFrom: number;
   expiresBy: number;

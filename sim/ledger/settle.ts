@@ -9,7 +9,7 @@ export interface When {
   readonly by: number;
 }
 
-/** Notes that a settlement was carried out. `inside` when `ctx.tx` did it, so the handler runs on. */
+/** Notes a settlement that was carried out. `inside` when `ctx.tx` did it: the handler runs on. */
 export function noteSettled(
   ledger: Ledger,
   grant: Grant,

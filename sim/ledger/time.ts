@@ -1,4 +1,4 @@
-/** Storage time as the ledger knows it: readings where there are any, bounds where there are none. */
+/** Storage time as the ledger knows it: readings where there are any, bounds elsewhere. */
 import type { ProcessClock, Scheduler } from "../scheduler.ts";
 import type { Ledger } from "./ledger.ts";
 

@@ -11,6 +11,7 @@ import { effectsOutside } from "./effects-outside.ts";
 import { flushForgotten } from "./flush-forgotten.ts";
 import { groupLimitIgnored } from "./group-limit-ignored.ts";
 import { idReused } from "./id-reused.ts";
+import { lookForgotten } from "./look-forgotten.ts";
 import { neverAbsolved } from "./never-absolved.ts";
 import { neverDeadly } from "./never-deadly.ts";
 import { noBackoff } from "./no-backoff.ts";
@@ -20,6 +21,7 @@ import { redriveLoses } from "./redrive-loses.ts";
 import { retryLosesItems } from "./retry-loses-items.ts";
 import { sealedEarly } from "./sealed-early.ts";
 import { settleBeforeEffects } from "./settle-before-effects.ts";
+import { silentSurvivor } from "./silent-survivor.ts";
 import { sizeIsTrigger } from "./size-is-trigger.ts";
 import { stateOnlyFence } from "./state-only-fence.ts";
 import { strangerKept } from "./stranger-kept.ts";
@@ -29,6 +31,7 @@ import { tokenRestarts } from "./token-restarts.ts";
 import { toldTooSoon } from "./told-too-soon.ts";
 import { tornAppend } from "./torn-append.ts";
 import { unfencedHeartbeat } from "./unfenced-heartbeat.ts";
+import { unheard } from "./unheard.ts";
 import type { Mutant } from "./mutant.ts";
 
 export const MUTANTS: readonly Mutant[] = [
@@ -44,6 +47,7 @@ export const MUTANTS: readonly Mutant[] = [
   flushForgotten,
   groupLimitIgnored,
   idReused,
+  lookForgotten,
   neverAbsolved,
   neverDeadly,
   noBackoff,
@@ -53,6 +57,7 @@ export const MUTANTS: readonly Mutant[] = [
   retryLosesItems,
   sealedEarly,
   settleBeforeEffects,
+  silentSurvivor,
   sizeIsTrigger,
   stateOnlyFence,
   strangerKept,
@@ -62,4 +67,5 @@ export const MUTANTS: readonly Mutant[] = [
   toldTooSoon,
   tornAppend,
   unfencedHeartbeat,
+  unheard,
 ];

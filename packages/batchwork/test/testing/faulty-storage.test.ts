@@ -74,7 +74,7 @@ describe("failNth", () => {
   });
 });
 
-test("the schedule is told of every call: its method, its number, and its number of that method", async () => {
+test("the schedule is told of every call: its method and its numbers", async () => {
   const calls: StorageCall[] = [];
   const { storage, queue } = await setUp((call) => {
     calls.push(call);
@@ -90,7 +90,7 @@ test("the schedule is told of every call: its method, its number, and its number
   ]);
 });
 
-test("a slow storage takes its time before and after the effect, by the injected clock", async () => {
+test("a slow storage takes its time before and after the effect", async () => {
   const { storage, queue, stored, clock } = await setUp(() => {
     return { delayBeforeMs: 100, delayAfterMs: 50 };
   });
