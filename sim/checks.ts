@@ -2,7 +2,7 @@
 import type { Storage } from "batchwork";
 import type { Clock } from "../packages/batchwork/src/core/clock.ts";
 import { dueAt } from "./ledger/exchange.ts";
-import type { QueueRecord } from "./ledger/records.ts";
+import type { GroupRecord, QueueRecord } from "./ledger/records.ts";
 import type { Life } from "./life.ts";
 import type { World } from "./world.ts";
 
@@ -46,16 +46,15 @@ function checkLeases({ ledger, scheduler, plan, lifeOf }: World): void {
   }
 }
 
-/** A process that was taken for dead and lives has said so. */
+/** A process that was taken for dead while it held batches, and lives, has said so. */
 function checkSlow({ ledger, scheduler, plan, lifeOf, reliable }: World): void {
   const bound = reliable ? SLOW_LEASES * plan.leaseMs : STRAY_LEASES * plan.leaseMs + STRAY_MS;
-  for (const { id, state, heldAgainst } of ledger.live) {
-    if (state !== "ready" || heldAgainst === null) continue;
-    const owner = ledger.incarnations.get(heldAgainst.incarnation);
-    const life = owner === undefined ? null : lifeOf(owner.life);
-    if (life?.up !== true) continue;
-    if (scheduler.now - Math.max(owner?.buriedAt ?? 0, life.freeSince) <= bound) continue;
-    ledger.fail("slow is not dead", `${life.name} lives, but its death counts for batch ${id}`);
+  for (const incarnation of ledger.slandered) {
+    const { id, life: number, buriedAt } = incarnation;
+    const life = lifeOf(number);
+    if (life?.up !== true || buriedAt === null) continue;
+    if (scheduler.now - Math.max(buriedAt, life.freeSince) <= bound) continue;
+    ledger.fail("slow is not dead", `${life.name} lives, but incarnation ${id} counts as crashed`);
   }
 }
 
@@ -73,7 +72,6 @@ const IN_TIME_MS = 50;
 /** After every step of a run in which nothing goes wrong. */
 export function checkInTime(world: World): void {
   const { ledger, plan, scheduler } = world;
-  const heardWithin = plan.faults.deaf ? plan.tickIntervalMs : plan.pollMs;
   for (const queue of ledger.queues.values()) {
     const { claim, groups, paused, name } = queue;
     const room =
@@ -87,11 +85,23 @@ export function checkInTime(world: World): void {
       if (!claimable) group.claimableSince = null;
       else group.claimableSince ??= scheduler.now;
       const late = scheduler.now - (group.claimableSince ?? scheduler.now);
-      if (late <= heardWithin + IN_TIME_MS) continue;
+      const { tickIntervalMs, pollMs } = plan;
+      const unheard = plan.faults.deaf || isFilledByMany(group, scheduler.wallMs(0));
+      if (late <= (unheard ? tickIntervalMs : pollMs) + IN_TIME_MS) continue;
       const detail = `group "${group.name}" of ${name} is due, and somebody has room`;
       ledger.fail("claim: in time", `${detail}, for ${late.toFixed(0)} ms`);
     }
   }
+}
+
+/**
+ * Several processes filled it, none of them alone, and nothing else makes it due: whoever added the
+ * last item does not know that it is full, and finds out at its next regular look.
+ */
+function isFilledByMany({ waiting }: GroupRecord, now: number): boolean {
+  const [oldest] = waiting;
+  if (oldest === undefined || oldest.flushed || oldest.dueAt <= now) return false;
+  return waiting.some(({ by }) => by !== oldest.by);
 }
 
 function hasRoom({ ledger, plan }: World, life: Life, { id, name }: QueueRecord): boolean {

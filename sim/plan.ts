@@ -87,7 +87,7 @@ export interface Plan {
 const SQLITE_EVERY = 10;
 
 /** Share of seeds in which nothing goes wrong. */
-const CALM = 0.1;
+const CALM = 0.2;
 
 export const NO_FAULTS: Faults = {
   crash: 0,
@@ -119,7 +119,7 @@ export function planOf(seed: number): Plan {
     seed,
     store,
     processes,
-    producers: rng.chance(0.3) ? rng.whole(0, processes - 1) : 0,
+    producers: rng.chance(calm ? 0.6 : 0.3) ? rng.whole(0, processes - 1) : 0,
     steps: store === "sqlite" ? rng.pick([100, 400]) : rng.pick(STEPS),
     stepMs: leaseMs / rng.pick([10, 20, 40]),
     leaseMs,

@@ -9,6 +9,7 @@ import type { ItemRecord } from "./records.ts";
 /** Notes chunks that were committed. */
 export function noteAppended(
   ledger: Ledger,
+  by: number,
   chunks: readonly NewChunk[],
   appended: readonly AppendedChunk[],
 ): void {
@@ -20,15 +21,20 @@ export function noteAppended(
     return;
   }
   for (let n = 0; n < chunks.length; n++) {
-    noteChunk(ledger, chunks[n] as NewChunk, appended[n] as AppendedChunk);
+    noteChunk(ledger, by, chunks[n] as NewChunk, appended[n] as AppendedChunk);
   }
 }
 
-function noteChunk(ledger: Ledger, chunk: NewChunk, { id, dueAt }: AppendedChunk): void {
+function noteChunk(
+  ledger: Ledger,
+  by: number,
+  chunk: NewChunk,
+  { id, dueAt }: AppendedChunk,
+): void {
   const texts = splitItems(chunk.payload as string);
   const { waiting } = ledger.group(chunk.queue, chunk.group);
   for (let index = 0; index < texts.length; index++) {
-    const item = newItem(texts[index] as string, chunk, itemId(id, index), dueAt);
+    const item = newItem(texts[index] as string, chunk, { id: itemId(id, index), dueAt, by });
     if (ledger.byText.has(item.text)) {
       ledger.fail("I-3 membership never changes", `item ${item.uid} was appended twice`);
     }
@@ -43,7 +49,14 @@ function noteChunk(ledger: Ledger, chunk: NewChunk, { id, dueAt }: AppendedChunk
   ledger.totals.appended += texts.length;
 }
 
-function newItem(text: string, { queue, group }: NewChunk, id: string, dueAt: number): ItemRecord {
+/** What the chunk does not say of an item. */
+interface Origin {
+  readonly id: string;
+  readonly dueAt: number;
+  readonly by: number;
+}
+
+function newItem(text: string, { queue, group }: NewChunk, { id, dueAt, by }: Origin): ItemRecord {
   const { uid } = JSON.parse(text) as SimItem;
   return {
     uid,
@@ -51,6 +64,7 @@ function newItem(text: string, { queue, group }: NewChunk, id: string, dueAt: nu
     bytes: Buffer.byteLength(text),
     queue,
     group,
+    by,
     id,
     firstId: id,
     state: "waiting",

@@ -53,6 +53,7 @@ export function noteReaped(
     checkExpired(ledger, record, latest);
     record.alive = false;
     record.buriedAt = ledger.now;
+    if (ledger.heldBy(id).length > 0) ledger.slandered.add(record);
     ledger.totals.buried++;
     for (const batch of ledger.heldBy(id)) {
       const alone = batch.grant?.alone === true;
@@ -102,7 +103,7 @@ function checkExpired(ledger: Ledger, record: IncarnationRecord, latest: number)
 /** Notes that an owner turned out to be alive: what waits because of it forgets about it. */
 export function noteAbsolved(ledger: Ledger, incarnation: number): void {
   const record = ledger.incarnations.get(incarnation);
-  if (record !== undefined) record.buriedAt = null;
+  if (record !== undefined) ledger.slandered.delete(record);
   for (const batch of ledger.live) {
     const { heldAgainst } = batch;
     if (batch.state !== "ready" || heldAgainst?.incarnation !== incarnation) continue;

@@ -108,6 +108,12 @@ export class LedgerStorage implements Storage {
     return appended;
   }
 
+  async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    const appended = await this.#inner.appendWithin(tx, chunks);
+    this.#staged.push({ chunks, appended });
+    return appended;
+  }
+
   exchange(request: Exchange): Promise<Exchanged> {
     return this.#serially(async () => {
       const settlements = request.settlements.map((settlement) => {
@@ -329,7 +335,7 @@ export class LedgerStorage implements Storage {
       const { dueAt } = appended[n] as AppendedChunk;
       this.#ledger.time.read(this.#life, dueAt - (chunks[n] as NewChunk).dueInMs, true);
     }
-    noteAppended(this.#ledger, chunks, appended);
+    noteAppended(this.#ledger, this.#life.number, chunks, appended);
     const ids = appended.map(({ id }) => id).join(" ");
     this.#note(`appended ${ids}: ${chunks.reduce((sum, { count }) => sum + count, 0)} items`);
   }

@@ -49,6 +49,8 @@ export class Ledger {
   readonly live = new Set<BatchRecord>();
   readonly grants = new Map<number, Grant>();
   readonly queues = new Map<number, QueueRecord>();
+  /** Incarnations that were declared dead while they held batches, and did not deny it. */
+  readonly slandered = new Set<IncarnationRecord>();
   readonly incarnations = new Map<number, IncarnationRecord>();
   readonly totals: Totals = {
     appended: 0,

@@ -8,6 +8,8 @@ export interface ItemRecord {
   readonly bytes: number;
   readonly queue: number;
   readonly group: string;
+  /** The life that added it. */
+  readonly by: number;
   /** The id that `add` returned; `null` after a redrive, until it is seen again. */
   id: string | null;
   state: "waiting" | "sealed" | "done" | "dead" | "discarded";
@@ -123,7 +125,7 @@ export interface IncarnationRecord {
   readonly id: number;
   readonly life: number;
   alive: boolean;
-  /** Virtual time at which it was declared dead, unless its process has said otherwise. */
+  /** Virtual time at which it was declared dead. */
   buriedAt: number | null;
   /** Bounds of the storage time at which it expires. */
   expiresFrom: number;

@@ -105,16 +105,24 @@ class Walk {
 
   #property(owner: object, key: string): void {
     const property = Object.getOwnPropertyDescriptor(owner, key);
-    if (property === undefined || property.get !== undefined || property.set !== undefined) {
-      return this.#reject(owner, "is an accessor (get or set)", "store its value");
+    if (property?.enumerable !== true) {
+      return this.#reject(property?.value, "is not enumerable", "store it as a usual property");
     }
-    if (!property.enumerable) {
-      return this.#reject(property.value, "is not enumerable", "store it as a usual property");
+    const value = this.#read(owner, key, property);
+    if (key === "__proto__") this.#proto ??= { path: this.#path.join(""), value };
+    this.visit(value);
+  }
+
+  /** An accessor counts as the value it returns, as it does for JSON. */
+  #read(owner: object, key: string, property: PropertyDescriptor): unknown {
+    if (property.get === undefined && property.set === undefined) return property.value as unknown;
+    if (property.get === undefined)
+      return this.#reject(owner, "has a setter and no getter", "store data");
+    try {
+      return Reflect.get(owner, key) as unknown;
+    } catch (cause) {
+      return this.#reject(owner, "is an accessor that throws", "store its value", cause);
     }
-    if (key === "__proto__") {
-      this.#proto ??= { path: this.#path.join(""), value: property.value };
-    }
-    this.visit(property.value);
   }
 
   #array(value: readonly unknown[]): void {

@@ -67,10 +67,14 @@ export class Batch<T> {
    * the handler at least once, or be a dead letter. When it rejects with `STORAGE_FAILED`, the item
    * may have been stored all the same.
    *
+   * @param options.tx stores it inside a transaction that the caller holds open instead: the item
+   * exists if and only if that commits. The `tx` of `ctx.tx`, or a connection of your own to the
+   * same database. Await it before you commit.
    * @throws `ITEM_INVALID`, `ITEM_TOO_LARGE` (nothing is stored), `STOPPED`, `STORAGE_BUSY`,
-   * `STORAGE_FAILED`
+   * `STORAGE_FAILED`; with `tx` also `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`
    */
-  add(item: T): Promise<AddResult> {
+  add(item: T, options?: { readonly tx: unknown }): Promise<AddResult> {
+    if (options !== undefined) return this.#addWithin(item, options.tx);
     try {
       const { intake } = this.#runner;
       const group = this.#entrance.groupOf(item);
@@ -188,6 +192,13 @@ export class Batch<T> {
       note: batch.note,
     }));
     return { name: this.name, ...counts, dueAt: dueAt === null ? null : new Date(dueAt), running };
+  }
+
+  async #addWithin(item: T, tx: unknown): Promise<AddResult> {
+    const accepted = this.#entrance.accept(item);
+    const [result] = await this.#runner.intake.addWithin(this.#queue, [accepted], tx);
+    this.#runner.addedInside(this.#queue);
+    return result as AddResult;
   }
 
   /**

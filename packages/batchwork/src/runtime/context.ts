@@ -1,5 +1,5 @@
 /** What a batch handler is given. */
-import type { Facade } from "./facade.ts";
+import type { AsyncFacade, Facade } from "./facade.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
 
 /** The one argument of a batch handler. */
@@ -44,12 +44,15 @@ export interface BatchContext<T> {
    * Runs `fn` in one database transaction with the acknowledgement of the batch: its writes, adds
    * with `addSync(item, { tx })`, and the end of the batch commit together or not at all. This is
    * what makes effects happen exactly once, as long as they are written through `tx`. Do
-   * asynchronous work first and call this last, once; on SQLite `fn` is synchronous.
+   * asynchronous work first and call this last, once; on SQLite `fn` is synchronous. On PostgreSQL
+   * `fn` is asynchronous, its `tx` is a `PostgresTx`, and adds are `await add(item, { tx })`.
    *
    * @throws `LEASE_LOST` when another process took over (nothing is written), `TX_ASYNC` when `fn`
    * returns a promise (nothing is written), `TX_OVER` when it already committed
    */
   tx<R>(fn: (tx: Facade) => R): Promise<R>;
+  // oxlint-disable-next-line typescript/unified-signatures -- one signature would infer no tx
+  tx<R>(fn: (tx: AsyncFacade) => Promise<R>): Promise<R>;
 
   /**
    * Notes how far the batch is; `status()` shows it. Costs one small write, whatever the batch's

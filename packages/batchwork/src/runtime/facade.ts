@@ -17,3 +17,19 @@ export interface Facade {
   /** Prepares one statement; it ends with the transaction. */
   prepare(sql: string): FacadeStatement;
 }
+
+/** What a query inside an asynchronous transaction answers. */
+export interface FacadeResult<Row> {
+  readonly rows: Row[];
+  /** Rows that were found or changed. */
+  readonly rowCount: number | null;
+}
+
+/** The same on PostgreSQL, where the function given to `ctx.tx` is asynchronous. */
+export interface AsyncFacade {
+  /** Runs one statement, with `$1`, `$2` … for the values. */
+  query<Row = Record<string, unknown>>(
+    text: string,
+    values?: readonly unknown[],
+  ): Promise<FacadeResult<Row>>;
+}

@@ -3,10 +3,10 @@
  * and each resolves only after its commit. One commit writes one chunk per queue and group, cut to
  * the chunk limits.
  */
-import type { Clock } from "../core/clock.ts";
 import { BatchworkError } from "../core/errors.ts";
 import type { AppendedChunk, NewChunk, Storage } from "../storage/storage.ts";
 import { OpenChunk, type ChunkQueue } from "./open-chunk.ts";
+import type { Soon } from "./soon.ts";
 
 /** What `add` resolves with. */
 export interface AddResult {
@@ -28,6 +28,12 @@ export interface IntakeItem {
 const COMMIT_ITEMS_MAX = 20_000;
 const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
 
+/**
+ * Where an add need not wait for its commit, every so many do, so that callers that add in a loop let
+ * others have a turn.
+ */
+const PACE_ITEMS = 256;
+
 class Commit {
   readonly chunks: OpenChunk[] = [];
   readonly promise: Promise<void>;
@@ -37,7 +43,10 @@ class Commit {
   bytes = 0;
   readonly #open = new Map<ChunkQueue, Map<string, OpenChunk>>();
 
-  constructor() {
+  readonly #reserve: (() => number) | undefined;
+
+  constructor(reserve?: () => number) {
+    this.#reserve = reserve;
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve;
       this.reject = reject;
@@ -55,6 +64,7 @@ class Commit {
     let chunk = groups.get(group);
     if (chunk === undefined || !chunk.fits(bytes)) {
       chunk = new OpenChunk(queue, group);
+      if (this.#reserve !== undefined) chunk.committed(this.#reserve());
       groups.set(group, chunk);
       this.chunks.push(chunk);
     }
@@ -89,7 +99,8 @@ function resultAt({ place, index }: Place): AddResult {
 
 /** The intake of one storage. */
 export class Intake {
-  readonly #clock: Clock;
+  readonly #soon: Soon;
+  readonly #reserve: (() => number) | undefined;
   readonly #storage: Storage;
   /** Resolves once the storage is open and the queues of the chunks have their ids. */
   readonly #ready: () => Promise<void>;
@@ -100,22 +111,30 @@ export class Intake {
   #closed = false;
 
   constructor(
-    clock: Clock,
+    soon: Soon,
     storage: Storage,
     ready: () => Promise<void>,
     appended: (chunks: readonly OpenChunk[]) => void,
   ) {
-    this.#clock = clock;
+    this.#soon = soon;
     this.#storage = storage;
+    const byReference = storage.payload === "reference";
+    this.#reserve = byReference ? storage.reserve?.bind(storage) : undefined;
     this.#ready = ready;
     this.#appended = appended;
   }
 
-  /** Stores one item. Resolves after the commit. Throws synchronously when closed. */
+  /**
+   * Stores one item. Resolves after the commit; where the storage can reserve ids, as soon as the
+   * process holds it. Throws synchronously when closed.
+   */
   add(queue: ChunkQueue, group: string, value: unknown, bytes: number): Promise<AddResult> {
     const commit = this.#commit();
     const { place, count } = commit.put(queue, group, value, bytes);
     const index = count - 1;
+    if (this.#reserve !== undefined && commit.items % PACE_ITEMS !== 0) {
+      return Promise.resolve({ id: place.prefix + index, duplicate: false });
+    }
     // Not an async function: that would cost one more promise for each item.
     return commit.promise.then(() => ({ id: place.prefix + index, duplicate: false }));
   }
@@ -138,6 +157,23 @@ export class Intake {
     const { payload } = this.#storage;
     const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
     commit.appended(this.#storage.appendInside(tx, chunks));
+    return places.map(resultAt);
+  }
+
+  /** The same, asynchronously. Resolves when the items are in the caller's transaction. */
+  async addWithin(
+    queue: ChunkQueue,
+    items: readonly IntakeItem[],
+    tx: unknown,
+  ): Promise<AddResult[]> {
+    this.#refuseWhenClosed();
+    if (items.length === 0) return [];
+    await this.#ready();
+    const commit = new Commit();
+    const places = commit.putAll(queue, items);
+    const { payload } = this.#storage;
+    const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+    commit.appended(await this.#storage.appendWithin(tx, chunks));
     return places.map(resultAt);
   }
 
@@ -167,16 +203,14 @@ export class Intake {
     if (last !== undefined && last.items < COMMIT_ITEMS_MAX && last.bytes < COMMIT_BYTES_MAX) {
       return last;
     }
-    const commit = new Commit();
+    const commit = new Commit(this.#reserve);
     this.#commits.push(commit);
     if (!this.#committing && this.#commits.length === 1) this.#schedule();
     return commit;
   }
 
   #schedule(): void {
-    this.#clock.soon(() => {
-      void this.#run();
-    });
+    this.#soon.run(() => void this.#run());
   }
 
   async #run(): Promise<void> {

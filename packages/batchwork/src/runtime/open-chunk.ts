@@ -21,6 +21,7 @@ export class OpenChunk {
   /** Where its items are, once committed. Apart from the chunk, so receipts keep no items alive. */
   readonly place = { prefix: "" };
   bytes = 0;
+  #id: number | undefined;
   readonly #values: unknown[] = [];
   readonly #itemsMax: number;
   readonly #bytesMax: number;
@@ -41,10 +42,11 @@ export class OpenChunk {
     return this.count < this.#itemsMax && this.bytes + bytes <= this.#bytesMax;
   }
 
-  /** From here on its items have ids. */
+  /** From here on its items have ids: it was appended, or its id was reserved. */
   committed(chunk: number): void {
     // Joined once for the whole chunk: `add` is paid for by the nanosecond in memory mode.
     this.place.prefix = itemIdPrefix(chunk);
+    this.#id = chunk;
   }
 
   push(value: unknown, bytes: number): void {
@@ -55,6 +57,7 @@ export class OpenChunk {
   /** The chunk as the storage takes it. */
   sealed(payload: Storage["payload"]): NewChunk {
     return {
+      ...(this.#id === undefined ? {} : { id: this.#id }),
       queue: this.queue.id,
       group: this.group,
       count: this.count,

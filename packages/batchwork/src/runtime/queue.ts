@@ -85,6 +85,9 @@ export class Queue implements QueueOptions {
   /** The items of these payloads, in order. */
   decode(payloads: readonly Payload[]): unknown[] {
     if (typeof payloads[0] === "string") return this.#codec.decode(payloads as readonly string[]);
-    return payloads.length === 1 ? [...(payloads[0] as readonly unknown[])] : payloads.flat();
+    // A copy, so that a handler may change its array; by hand: flat() takes ten times as long.
+    const items: unknown[] = [];
+    for (const payload of payloads) for (const item of payload) items.push(item);
+    return items;
   }
 }

@@ -9,7 +9,6 @@ import { maxAttempts } from "../core/retry.ts";
 import { settle, type Outcome } from "../core/settle.ts";
 import type { ClaimedBatch, Settlement, Storage } from "../storage/storage.ts";
 import type { BatchContext } from "./context.ts";
-import type { Facade } from "./facade.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
 import type { Queue } from "./queue.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -168,7 +167,7 @@ export class Run {
     this.#failed.set(index, error);
   }
 
-  async #transact<R>(fn: (tx: Facade) => R): Promise<R> {
+  async #transact<R>(fn: (tx: never) => R | PromiseLike<R>): Promise<R> {
     this.#refuseWhenOver("ctx.tx");
     if (this.#committed !== undefined || this.#inTransaction) {
       throw new BatchworkError(

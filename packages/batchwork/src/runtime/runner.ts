@@ -13,6 +13,7 @@ import type { OpenChunk } from "./open-chunk.ts";
 import type { Queue } from "./queue.ts";
 import { Run } from "./run.ts";
 import { makeAllDue, waitWhile } from "./shutdown.ts";
+import { Soon } from "./soon.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Every, Signal, Wake } from "./wake.ts";
 
@@ -64,7 +65,7 @@ export class Runner {
     this.#notices = new Notices(storage, around, this.#queues, () => this.progressed.notify());
     this.#poll = new Every(around.clock, around.pollMs, async () => this.#lookAround());
     this.intake = new Intake(
-      around.clock,
+      new Soon(around.clock, !storage.durable),
       storage,
       async () => this.ready(),
       (chunks) => this.#appended(chunks),

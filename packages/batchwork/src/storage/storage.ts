@@ -38,6 +38,7 @@ export interface Storage {
   /**
    * True when another connection may have committed since the last call. Cheap (microseconds): it
    * is called every few ms. Commits of this storage object itself do not count: their callers know.
+   * A storage that is not told of others' commits answers true about once a second.
    */
   changed(): boolean;
 
@@ -62,11 +63,24 @@ export interface Storage {
   append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]>;
 
   /**
+   * Gives out the id of a chunk that is appended later. Only a storage has it that keeps references:
+   * there an item is as safe once the process holds it as it will ever be, so it is acknowledged
+   * before its chunk is appended.
+   */
+  reserve?(): number;
+
+  /**
    * The same, synchronously, inside a transaction that the caller holds open on `tx`: the facade of
    * a running `transact`, or the user's own handle on this database. Throws `TX_MISMATCH` when `tx`
    * is neither or has no open transaction, `TX_UNSUPPORTED` when the storage has none.
    */
   appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[];
+
+  /**
+   * The same, asynchronously: for storages that cannot write before they return, and legal on all.
+   * Holds up nobody while the caller's transaction stays open. Rejects as `appendInside` throws.
+   */
+  appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]>;
 
   // ── Claim, run, settle ─────────────────────────────────────────────────────────────────────────
 
@@ -102,7 +116,8 @@ export interface Storage {
    * Runs `request.run` inside a transaction with the settling of the batch: both commit or neither.
    * Checks the token first (`LEASE_LOST`); waits asynchronously for the write lock and while the
    * user's handle is in a transaction of its own. `run` is synchronous on SQLite: a thenable result
-   * rolls back with `TX_ASYNC`. `request.outcome` is asked after `run` returned. When `run` throws,
+   * rolls back with `TX_ASYNC`; on PostgreSQL it is awaited, and no lock is held meanwhile, so the
+   * token is checked again at the end. `request.outcome` is asked after `run`. When `run` throws,
    * everything is rolled back and the error is passed on. After a failed commit the token is read
    * before the error is passed on, so a commit that did happen resolves.
    */
@@ -210,6 +225,8 @@ export interface QueueInfo {
 export type Payload = string | readonly unknown[];
 
 export interface NewChunk {
+  /** As `reserve` gave it out; without it, the next one. */
+  readonly id?: number;
   readonly queue: number;
   readonly group: string;
   /** At least 1. */
@@ -295,7 +312,7 @@ export interface ClaimedBatch extends Lease {
 export interface Transact<R> {
   readonly lease: Lease;
   /** Runs inside the transaction. `tx` is revoked afterwards: further use throws `TX_OVER`. */
-  readonly run: (tx: never) => R;
+  readonly run: (tx: never) => R | PromiseLike<R>;
   readonly outcome: () => Outcome;
 }
 

@@ -1,23 +1,28 @@
 /** The suite that every storage passes, in whatever test runner calls it. */
 import { appendCases } from "./conformance/append.ts";
-import { clockCases } from "./conformance/clock.ts";
+import { clockCases, databaseClockCases, processClockCases } from "./conformance/clock.ts";
 import { deadLetterCases } from "./conformance/dead-letters.ts";
-import { Fixture, type Cases, type OpenedStorage } from "./conformance/fixture.ts";
+import {
+  Fixture,
+  type Cases,
+  type OpenedStorage,
+  type StorageTraits,
+} from "./conformance/fixture.ts";
 import { flushCases } from "./conformance/flush.ts";
 import { groupCases } from "./conformance/groups.ts";
 import { leaseCases } from "./conformance/leases.ts";
 import { queueCases } from "./conformance/queues.ts";
 import { sealingCases } from "./conformance/sealing.ts";
 import { settleCases } from "./conformance/settle.ts";
-import { sharingCases } from "./conformance/sharing.ts";
+import { exactNewsCases, polledNewsCases, sharingCases } from "./conformance/sharing.ts";
 import { statusCases } from "./conformance/status.ts";
 import { suspectCases } from "./conformance/suspects.ts";
-import { transactCases } from "./conformance/transact.ts";
+import { asyncCases, syncCases, transactCases } from "./conformance/transact.ts";
 
-export type { OpenedStorage } from "./conformance/fixture.ts";
+export type { OpenedStorage, StorageTraits } from "./conformance/fixture.ts";
 
 /** What {@link storageConformance} is given. */
-export interface ConformanceOptions {
+export interface ConformanceOptions extends Partial<StorageTraits> {
   /** Begins the title of each group of cases. */
   readonly name: string;
   /** A fresh, empty storage for one case; not opened yet. */
@@ -26,6 +31,18 @@ export interface ConformanceOptions {
   readonly describe: (title: string, body: () => void) => unknown;
   /** The test runner's `test`. */
   readonly test: (title: string, run: () => Promise<void>) => unknown;
+}
+
+/** What the storages of the first kind are. */
+const TRAITS: StorageTraits = { time: "process", transactions: "sync", news: "exact" };
+
+function topicsFor({ time, transactions, news }: StorageTraits): Readonly<Record<string, Cases>> {
+  return {
+    ...TOPICS,
+    "time of its own kind": time === "process" ? processClockCases : databaseClockCases,
+    "transact of its own kind": transactions === "sync" ? syncCases : asyncCases,
+    "news of others": news === "exact" ? exactNewsCases : polledNewsCases,
+  };
 }
 
 const TOPICS: Readonly<Record<string, Cases>> = {
@@ -45,20 +62,22 @@ const TOPICS: Readonly<Record<string, Cases>> = {
 };
 
 /**
- * Registers more than 100 cases that hold a storage to the port. Each case opens a storage of its
+ * Registers more than 100 cases that hold a storage to the port; where storages may differ, the
+ * options say which kind it is. Each case opens a storage of its
  * own, moves its clock by hand, and looks at nothing but what the port shows. Returns how many.
  */
 export function storageConformance(options: ConformanceOptions): number {
   const { name, open, describe, test } = options;
   let count = 0;
-  for (const [topic, cases] of Object.entries(TOPICS)) {
+  const traits = { ...TRAITS, ...given(options) };
+  for (const [topic, cases] of Object.entries(topicsFor(traits))) {
     count += Object.keys(cases).length;
     describe(`${name}: ${topic}`, () => {
       for (const [title, run] of Object.entries(cases)) {
         test(title, async () => {
           const opened = await open();
           try {
-            await run(await Fixture.open(opened));
+            await run(await Fixture.open(opened, traits));
           } finally {
             await opened.close();
           }
@@ -67,4 +86,12 @@ export function storageConformance(options: ConformanceOptions): number {
     });
   }
   return count;
+}
+
+function given({ time, transactions, news }: ConformanceOptions): Partial<StorageTraits> {
+  return {
+    ...(time === undefined ? {} : { time }),
+    ...(transactions === undefined ? {} : { transactions }),
+    ...(news === undefined ? {} : { news }),
+  };
 }

@@ -138,6 +138,10 @@ class FaultyStorage implements Storage {
     return this.#call("progress", () => this.#inner.progress(lease, percent, note));
   }
 
+  appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    return this.#call("appendWithin", () => this.#inner.appendWithin(tx, chunks));
+  }
+
   transact<R>(request: Transact<R>): Promise<R> {
     return this.#call("transact", () => this.#inner.transact(request));
   }

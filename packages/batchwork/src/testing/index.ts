@@ -1,5 +1,10 @@
 /** `batchwork/testing`: what tests of batches, and of storages, are written with. */
-export { storageConformance, type ConformanceOptions, type OpenedStorage } from "./conformance.ts";
+export {
+  storageConformance,
+  type ConformanceOptions,
+  type OpenedStorage,
+  type StorageTraits,
+} from "./conformance.ts";
 export {
   failNth,
   faultyStorage,

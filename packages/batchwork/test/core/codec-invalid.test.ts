@@ -73,8 +73,18 @@ const REFUSED: [title: string, item: unknown, path: string, message: RegExp][] =
   ["a URL", new URL("https://example.com"), "$", /instance of URL/],
   ["an instance of a subclass of Array", new (class List extends Array {})(), "$", /of List/],
   ["an instance of a subclass of Map", new (class Index extends Map {})(), "$", /of Index/],
-  ["an accessor", withProperty({}, "a", { get: () => 1 }), "$.a", /is an accessor/],
-  ["a setter", withProperty({}, "a", { set: () => undefined }), "$.a", /is an accessor/],
+  [
+    "an accessor that returns what cannot be stored",
+    withProperty({}, "a", { get: () => Symbol("s") }),
+    "$.a",
+    /is a symbol/,
+  ],
+  [
+    "a setter",
+    withProperty({}, "a", { set: () => undefined }),
+    "$.a",
+    /has a setter and no getter/,
+  ],
   ["an accessor that throws", [withProperty({}, "a", { get: throwing })], "$[0].a", /an accessor/],
   ["an accessor of an index", withProperty([1], 0, { get: throwing }), "$[0]", /is an accessor/],
   [

@@ -165,7 +165,8 @@ describe("what is kept", () => {
     const texts = whilePatched(Object.prototype, "inherited", inherited, () =>
       items.map((item) => codec.encode(item)),
     );
-    expect(texts[0]).toBe('{"a":1}');
+    // Not as plain JSON: the fast check cannot tell an added property from one that is hidden.
+    expect(texts[0]).toBe('{"\\u0000rich":[{"a":1},1]}');
     expect(codec.decode(texts)).toStrictEqual(items);
   });
 
@@ -215,3 +216,17 @@ function caught(run: () => unknown): unknown {
     return error;
   }
 }
+
+test("an accessor counts as the value it returns, in plain items and in rich ones", () => {
+  const user = {
+    first: "Ada",
+    get name() {
+      return `${this.first} L.`;
+    },
+  };
+  expect(roundTrip(user)).toEqual({ first: "Ada", name: "Ada L." });
+  expect(roundTrip({ user, at: new Date(5) })).toEqual({
+    user: { first: "Ada", name: "Ada L." },
+    at: new Date(5),
+  });
+});

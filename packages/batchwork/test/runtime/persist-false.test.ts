@@ -1,6 +1,7 @@
 /** `persist: false`: batches that live in the memory of their process. */
 import { describe, expect, test } from "vitest";
 
+import { systemClock, turn } from "../../src/runtime/clock.ts";
 import { Fixture, Hold, itemsOf, numbers, recorder, STORAGES, forever } from "./fixture.ts";
 
 const LIMITS = { name: "metrics", maxSize: 10, maxWaitMs: 1000, persist: false };
@@ -42,6 +43,35 @@ describe.each(STORAGES)("persist: false beside %s storage", (kind) => {
     await f.advance(1000);
     for (const [index, item] of itemsOf(deliveries).entries()) expect(item).toBe(items[index]);
     expect(deliveries).toHaveLength(1);
+  });
+
+  test("an add resolves as soon as the process holds the item, with the id it keeps", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    // Nothing of the clock runs here: what resolves needs no turn of the event loop.
+    const results = [await batch.add(0), await batch.add(1)];
+    await f.advance(1000);
+    expect(deliveries).toMatchObject([{ items: [0, 1], itemIds: results.map(({ id }) => id) }]);
+  });
+
+  test("callers that add in a loop let others have a turn", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { batch } = await f.started((bw) =>
+      bw.batch<number>({ ...LIMITS, maxSize: 100_000, maxWaitMs: 1000, handler }),
+    );
+    let added = 0;
+    const caller = async (): Promise<void> => {
+      while (added < 50_000) await batch.add(added++);
+    };
+    const callers = Promise.all([caller(), caller()]);
+    // The clock has not moved, so no turn of its event loop has passed.
+    await turn(systemClock);
+    expect(added).toBeLessThan(50_000);
+    await f.run(callers);
+    await f.advance(1000);
+    expect(itemsOf(deliveries)).toEqual(numbers(50_000));
   });
 
   test("stop hands over what waits, within its grace", async () => {

@@ -171,10 +171,12 @@ test("every other method reaches the storage underneath", async () => {
   expect(await storage.discard(queue, "all")).toBe(0);
   expect(await storage.takeUnnotified(queue, 1, 1000)).toEqual([]);
   await storage.acknowledgeDead([]);
+  const within = storage.appendWithin({}, [{ ...CHUNK, queue }]);
+  await expect(within).rejects.toMatchObject({ code: "TX_UNSUPPORTED" });
   await storage.retire(incarnation);
   expect(storage.changed()).toBe(false);
   expect(storage.durable).toBe(false);
   expect(storage.payload).toBe("text");
   await storage.close();
-  expect(methods).toHaveLength(20);
+  expect(methods).toHaveLength(21);
 });

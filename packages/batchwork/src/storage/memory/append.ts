@@ -15,10 +15,10 @@ export interface Prepared {
 export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: number): Prepared[] {
   const prepared: Prepared[] = [];
   let id = data.lastChunk;
-  for (const { queue, group, count, bytes, payload, dueInMs } of chunks) {
+  for (const { id: reserved, queue, group, count, bytes, payload, dueInMs } of chunks) {
     const dueAt = now + dueInMs;
     const chunk = {
-      id: ++id,
+      id: reserved ?? ++id,
       count,
       bytes,
       payload,

@@ -112,8 +112,11 @@ function takeItems({ waiting }: Group, caps: BatchCaps): Taken {
     };
     let count = left;
     let bytes = chunk.bytes - chunk.takenBytes;
-    // Items are looked at one by one only where a chunk does not fit as it is.
-    if (count > room.items || bytes > room.bytes) {
+    if (chunk.bytes === 0) {
+      // References that nobody measured: only their number counts.
+      count = Math.min(left, room.items);
+    } else if (count > room.items || bytes > room.bytes) {
+      // Items are looked at one by one only where a chunk does not fit as it is.
       const sizes = unsealedSizes(chunk);
       count = fitCount(sizes, room, taken.count === 0);
       if (count === 0) break;

@@ -92,8 +92,16 @@ export class MemoryStorage implements Storage {
     return appended(prepared);
   }
 
+  reserve(): number {
+    return ++this.#data.lastChunk;
+  }
+
   appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[] {
     return appendInside(this.#data, tx, chunks);
+  }
+
+  async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    return this.appendInside(tx, chunks);
   }
 
   async exchange(request: Exchange): Promise<Exchanged> {

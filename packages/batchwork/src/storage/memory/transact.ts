@@ -51,7 +51,7 @@ class Transaction implements MemoryTx {
 export function transact<R>(data: MemoryData, request: Transact<R>, now: number): R {
   refuseLost(data, request);
   const transaction = new Transaction(data, now);
-  let result: R;
+  let result: R | PromiseLike<R>;
   try {
     result = request.run(transaction as never);
     if (isThenable(result)) {

@@ -114,6 +114,10 @@ export class SqliteStorage implements Storage {
     return appended;
   }
 
+  async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    return this.appendInside(tx, chunks);
+  }
+
   async exchange(request: Exchange): Promise<Exchanged> {
     return this.#ready.write((tx) => exchange(tx, request));
   }

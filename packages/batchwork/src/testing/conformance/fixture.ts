@@ -28,6 +28,16 @@ export interface OpenedStorage {
   readonly close: () => Promise<void>;
 }
 
+/** In what storages may rightly differ; the suite holds each to its own kind of promise. */
+export interface StorageTraits {
+  /** Whose clock storage time is: each process's own, kept from running back, or the database's. */
+  readonly time: "process" | "database";
+  /** Whether what runs in `transact` writes at once or has to be waited for. */
+  readonly transactions: "sync" | "async";
+  /** Whether `changed` knows of each commit of others, or only says now and then to look. */
+  readonly news: "exact" | "polled";
+}
+
 /** Cases by title. */
 export type Cases = Readonly<Record<string, (t: Fixture) => Promise<void>>>;
 
@@ -107,17 +117,19 @@ export class Worker {
 export class Fixture {
   readonly storage: Storage;
   readonly clock: ManualClock;
+  readonly traits: StorageTraits;
   readonly #second: OpenedStorage["second"];
 
-  private constructor({ storage, clock, second }: OpenedStorage) {
+  private constructor({ storage, clock, second }: OpenedStorage, traits: StorageTraits) {
     this.storage = storage;
+    this.traits = traits;
     this.clock = clock;
     this.#second = second;
   }
 
-  static async open(opened: OpenedStorage): Promise<Fixture> {
+  static async open(opened: OpenedStorage, traits: StorageTraits): Promise<Fixture> {
     await opened.storage.open({ clock: opened.clock });
-    return new Fixture(opened);
+    return new Fixture(opened, traits);
   }
 
   /** A second storage on the same data, open; with its own clock where one is given. */

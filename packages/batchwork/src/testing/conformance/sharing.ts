@@ -15,25 +15,6 @@ export const sharingCases: Cases = {
     assert.deepEqual(items(await (await t.worker(second)).claimOne(queue)), ["a", "b"]);
   },
 
-  "changed tells once of what the other committed": async (t) => {
-    const queue = await t.queue();
-    const second = await t.second();
-    second.changed();
-    t.storage.changed();
-    assert.equal(second.changed(), false);
-    await t.add(queue, ["a"]);
-    assert.equal(second.changed(), true);
-    assert.equal(second.changed(), false);
-    assert.equal(t.storage.changed(), false, "its own commits are no news");
-    const worker = await t.worker(second);
-    t.storage.changed();
-    await t.storage.makeDue(queue, null);
-    second.changed();
-    await worker.claimOne(queue);
-    assert.equal(t.storage.changed(), true);
-    assert.equal(second.changed(), false);
-  },
-
   "no item is handed to both": async (t) => {
     const queue = await t.queue();
     const one = await t.worker();
@@ -133,20 +114,6 @@ export const sharingCases: Cases = {
     assert.deepEqual(contents(claimed), [["a"]]);
   },
 
-  "a process whose wall clock is behind has time of its own": async (t) => {
-    const queue = await t.queue();
-    const behind = new ManualClock({ startMs: t.clock.wallMs() - 3_600_000 });
-    const worker = await t.worker(await t.second(behind));
-    await t.add(queue, ["a"], { dueInMs: 500 });
-    assert.deepEqual(await worker.claim(queue), []);
-    await behind.advance(500);
-    assert.deepEqual(
-      items(await worker.claimOne(queue)),
-      ["a"],
-      "though nobody else's clock moved",
-    );
-  },
-
   "what is stored outlives the object that stored it": async (t) => {
     const queue = await t.queue();
     const second = await t.second();
@@ -183,5 +150,53 @@ export const sharingCases: Cases = {
     const [chunk] = await second.append([t.chunk(queue, ["b"], { dueInMs: 0 })]);
     assert.ok((chunk?.id ?? 0) > (batch.members[0]?.chunk ?? Infinity));
     assert.ok((await heir.claimOne(queue)).batch > batch.batch);
+  },
+};
+
+/** Storages that are told of each commit of others. */
+export const exactNewsCases: Cases = {
+  "changed tells once of what the other committed": async (t) => {
+    const queue = await t.queue();
+    const second = await t.second();
+    second.changed();
+    t.storage.changed();
+    assert.equal(second.changed(), false);
+    await t.add(queue, ["a"]);
+    assert.equal(second.changed(), true);
+    assert.equal(second.changed(), false);
+    assert.equal(t.storage.changed(), false, "its own commits are no news");
+    const worker = await t.worker(second);
+    t.storage.changed();
+    await t.storage.makeDue(queue, null);
+    second.changed();
+    await worker.claimOne(queue);
+    assert.equal(t.storage.changed(), true);
+    assert.equal(second.changed(), false);
+  },
+};
+
+/** Storages that nobody tells: they say now and then that there may be something. */
+export const polledNewsCases: Cases = {
+  "what the other committed is news within about a second, and then no more": async (t) => {
+    const queue = await t.queue();
+    const second = await t.second();
+    await t.add(queue, ["a"]);
+    let waited = 0;
+    while (!second.changed() && waited < 2000) {
+      await t.pass(50);
+      waited += 50;
+    }
+    assert.ok(waited < 2000, "it says so in time");
+    assert.equal(second.changed(), false, "it says so once");
+  },
+
+  "a look at the database is as good as news": async (t) => {
+    const queue = await t.queue();
+    const worker = await t.worker();
+    for (let n = 0; n < 5; n++) {
+      await t.pass(900);
+      await worker.claim(queue);
+      assert.equal(t.storage.changed(), false);
+    }
   },
 };

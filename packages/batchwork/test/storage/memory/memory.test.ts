@@ -166,4 +166,15 @@ describe("the transaction of memory storage", () => {
     const outside = (): unknown => storage.appendInside({}, [chunk]);
     expect(outside).toThrow(expect.objectContaining({ code: "TX_UNSUPPORTED" }));
   });
+
+  test("a reserved id is the chunk's, and nobody else gets it", async () => {
+    const { storage, queue } = await opened(memory({ payload: "reference" }));
+    const chunk = { queue, group: "", count: 1, bytes: 0, payload: ["a"], dueInMs: 0 };
+    const id = storage.reserve();
+    const [other] = await storage.append([chunk]);
+    const [reserved] = await storage.append([{ ...chunk, id }]);
+    expect(other?.id).toBe(id + 1);
+    expect(reserved?.id).toBe(id);
+    expect(storage.reserve()).toBe(id + 2);
+  });
 });
