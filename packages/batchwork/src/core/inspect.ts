@@ -116,8 +116,9 @@ class Walk {
   /** An accessor counts as the value it returns, as it does for JSON. */
   #read(owner: object, key: string, property: PropertyDescriptor): unknown {
     if (property.get === undefined && property.set === undefined) return property.value as unknown;
-    if (property.get === undefined)
+    if (property.get === undefined) {
       return this.#reject(owner, "has a setter and no getter", "store data");
+    }
     try {
       return Reflect.get(owner, key) as unknown;
     } catch (cause) {
