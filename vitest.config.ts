@@ -11,6 +11,8 @@ export default defineConfig({
     include: ["packages/*/test/**/*.test.ts", "{sim,chaos,examples,bench,repo}/**/*.test.ts"],
     // Real SQLite files, signals and child processes want a process of their own per file.
     pool: "forks",
+    // One PostgreSQL server for the run, when files of the run need one.
+    globalSetup: ["packages/batchwork/test/postgres/global-setup.ts"],
     maxWorkers: 2,
     execArgv: [`--conditions=${SOURCE}`],
     testTimeout: 30_000,

@@ -20,6 +20,11 @@ const LAYERS: readonly Layer[] = [
     outside: [/^node:sqlite$/v],
   },
   {
+    folder: "storage/postgres/",
+    inside: ["core/", "storage/storage.ts", "storage/postgres/"],
+    outside: [/^pg$/v],
+  },
+  {
     folder: "storage/memory/",
     inside: ["core/", "storage/storage.ts", "storage/memory/"],
     outside: [],
@@ -59,6 +64,7 @@ const imports: Rule = {
     source("storage/storage.ts", 'import { clock } from "../runtime/clock.ts";'),
     source("storage/memory/a.ts", 'import { DatabaseSync } from "node:sqlite";'),
     source("storage/sqlite/a.ts", 'import { heap } from "../memory/heap.ts";'),
+    source("storage/postgres/a.ts", 'import { groups } from "../sqlite/groups.ts";'),
     source("runtime/a.ts", 'import { sqlite } from "../storage/sqlite/index.ts";'),
     source("runtime/a.ts", 'import { manualClock } from "../testing/manual-clock.ts";'),
     source("runtime/a.ts", 'import chalk from "chalk";'),
@@ -66,6 +72,7 @@ const imports: Rule = {
   ],
   good: [
     source("storage/sqlite/a.ts", 'import { DatabaseSync } from "node:sqlite";'),
+    source("storage/postgres/a.ts", 'const { default: pg } = await import("pg");'),
     source("runtime/a.ts", 'import { memory } from "../storage/memory/index.ts";'),
     source("core/a.ts", 'import { b } from "./b.ts";'),
   ],

@@ -1,0 +1,163 @@
+/** Dead letters: kept until somebody redrives or discards them. */
+import { joinItems } from "../../core/codec.ts";
+import type { StoredError } from "../../core/errors.ts";
+import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
+import type { DeadQuery, DeadRow, NewChunk } from "../storage.ts";
+import type { Database } from "./database.ts";
+import { groupName, storedGroup } from "./group-name.ts";
+import { appendCall } from "./intake.ts";
+
+/** A row of `dead`. */
+interface LetterRow {
+  readonly id: number;
+  readonly queue: number;
+  readonly grp: string;
+  readonly item: string;
+  readonly item_id: string;
+  readonly error: string;
+  readonly attempts: number;
+  readonly crashes: number;
+  readonly batch: number;
+  readonly root: number;
+  readonly died_at: number;
+}
+
+type Ids = readonly number[] | "all";
+
+const LETTERS = "SELECT * FROM @.dead WHERE queue = $1 AND id > $2 ORDER BY id LIMIT $3";
+
+const LETTERS_OF_GROUP =
+  "SELECT * FROM @.dead WHERE queue = $1 AND grp = $4 AND id > $2 ORDER BY id LIMIT $3";
+
+const LETTERS_TO_REDRIVE = `SELECT * FROM @.dead
+  WHERE queue = $1 AND id > $2 AND ($3::bigint[] IS NULL OR id = ANY ($3))
+  ORDER BY id LIMIT $4 FOR UPDATE`;
+
+/** Letters read at a time by a redrive. */
+const PAGE = 500;
+
+export async function deadLetters(database: Database, query: DeadQuery): Promise<DeadRow[]> {
+  const { queue, group, after, limit } = query;
+  const values: unknown[] = [queue, after, limit];
+  if (group !== null) values.push(storedGroup(group));
+  const sql = group === null ? LETTERS : LETTERS_OF_GROUP;
+  return (await database.rows(sql, values)).map(letter);
+}
+
+/** One transaction: what is read is locked, so that nobody else puts it back too. */
+export async function redrive(database: Database, queue: number, ids: Ids): Promise<number> {
+  const given = ids === "all" ? null : [...ids];
+  return database.transaction(async (client) => {
+    const chunks = new RedrivenChunks(queue);
+    let after = 0;
+    let count = 0;
+    for (;;) {
+      const rows = (await database.on(client, LETTERS_TO_REDRIVE, [
+        queue,
+        after,
+        given,
+        PAGE,
+      ])) as unknown as readonly LetterRow[];
+      const last = rows.at(-1);
+      if (last === undefined) break;
+      after = last.id;
+      count += rows.length;
+      for (const row of rows) chunks.add(row);
+      await database.on(client, "DELETE FROM @.dead WHERE id = ANY ($1)", [
+        rows.map(({ id }) => id),
+      ]);
+    }
+    const found = chunks.end();
+    if (found.length > 0) {
+      const { sql, values } = appendCall(found, database.at);
+      await database.on(client, sql, values);
+    }
+    return count;
+  });
+}
+
+export async function discard(database: Database, queue: number, ids: Ids): Promise<number> {
+  const result = await database.run(
+    "DELETE FROM @.dead WHERE queue = $1 AND ($2::bigint[] IS NULL OR id = ANY ($2))",
+    [queue, ids === "all" ? null : ids],
+  );
+  return result.rowCount ?? 0;
+}
+
+export async function takeUnnotified(
+  database: Database,
+  queue: number,
+  limit: number,
+  retryMs: number,
+): Promise<DeadRow[]> {
+  const values = [queue, limit, retryMs, database.at];
+  const rows = await database.rows("SELECT * FROM @.take_unnotified($1, $2, $3, $4)", values);
+  return rows.map(letter);
+}
+
+export async function acknowledgeDead(database: Database, ids: readonly number[]): Promise<void> {
+  if (ids.length === 0) return;
+  const sql = "UPDATE @.dead SET notice_at = NULL WHERE id = ANY ($1) AND notice_at IS NOT NULL";
+  await database.run(sql, [ids]);
+}
+
+function letter(found: unknown): DeadRow {
+  const row = found as LetterRow;
+  return {
+    id: row.id,
+    queue: row.queue,
+    group: groupName(row.grp),
+    itemId: row.item_id,
+    payload: row.item,
+    error: JSON.parse(row.error) as StoredError,
+    attempts: row.attempts,
+    crashes: row.crashes,
+    batch: row.batch,
+    rootId: row.root,
+    diedAt: row.died_at,
+  };
+}
+
+interface OpenChunk {
+  readonly items: string[];
+  bytes: number;
+}
+
+/** Puts letters back as chunks: one per group until it is full, in order of age. */
+class RedrivenChunks {
+  readonly #queue: number;
+  readonly #open = new Map<string, OpenChunk>();
+  readonly #full: NewChunk[] = [];
+
+  constructor(queue: number) {
+    this.#queue = queue;
+  }
+
+  add({ grp, item }: LetterRow): void {
+    const bytes = Buffer.byteLength(item);
+    let chunk = this.#open.get(grp);
+    const full =
+      chunk !== undefined &&
+      (chunk.items.length >= CHUNK_ITEMS_MAX || chunk.bytes + bytes > CHUNK_BYTES_MAX);
+    if (full) this.#finish(grp);
+    if (chunk === undefined || full) {
+      chunk = { items: [], bytes: 0 };
+      this.#open.set(grp, chunk);
+    }
+    chunk.items.push(item);
+    chunk.bytes += bytes;
+  }
+
+  end(): readonly NewChunk[] {
+    for (const grp of this.#open.keys()) this.#finish(grp);
+    return this.#full;
+  }
+
+  #finish(grp: string): void {
+    const { items, bytes } = this.#open.get(grp) as OpenChunk;
+    this.#open.delete(grp);
+    const payload = joinItems(items);
+    const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
+    this.#full.push({ ...chunk, payload, dueInMs: 0 });
+  }
+}

@@ -1,0 +1,208 @@
+/** The storage port on PostgreSQL: opens the database, and sends each method to its function. */
+import type { Clock } from "../../core/clock.ts";
+import { BatchworkError } from "../../core/errors.ts";
+import type { Lease } from "../../core/lease.ts";
+import type {
+  AppendedChunk,
+  DeadQuery,
+  DeadRow,
+  Exchange,
+  Exchanged,
+  NewChunk,
+  Outstanding,
+  QueueCounts,
+  QueueDefinition,
+  QueueInfo,
+  Reaped,
+  RunningBatch,
+  Storage,
+  StorageEnv,
+  Transact,
+} from "../storage.ts";
+import { appendWithin } from "./append-within.ts";
+import { openConnection, type Connection, type ConnectionSettings } from "./connection.ts";
+import type { Database } from "./database.ts";
+import * as dead from "./dead.ts";
+import { exchange } from "./exchange.ts";
+import { appendCall, appended } from "./intake.ts";
+import * as leases from "./leases.ts";
+import * as queues from "./queues.ts";
+import * as status from "./status.ts";
+import { transact } from "./transact.ts";
+
+/** Nobody tells of other processes' commits, so now and then there may have been one, ms. */
+const CHANGED_MS = 1000;
+
+/** See {@link Storage} for what each method promises. */
+export class PostgresStorage implements Storage {
+  readonly payload = "text";
+  readonly durable = true;
+  readonly #settings: ConnectionSettings;
+  #opening: Promise<void> | undefined;
+  #connection: Connection | undefined;
+  #clock: Clock | undefined;
+  /** When the database was last asked what there is to do, in monotonic time. */
+  #askedAt = 0;
+  /** Queues that are known to exist; none is ever removed. */
+  readonly #queues = new Set<number>();
+
+  constructor(settings: ConnectionSettings) {
+    this.#settings = settings;
+  }
+
+  async open(env: StorageEnv): Promise<void> {
+    this.#opening ??= this.#open(env);
+    try {
+      await this.#opening;
+    } catch (error) {
+      // The next caller tries again.
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#opening?.catch(() => undefined);
+    const connection = this.#connection;
+    this.#connection = undefined;
+    this.#opening = undefined;
+    await connection?.close();
+  }
+
+  changed(): boolean {
+    const now = this.#clock?.monotonicMs() ?? 0;
+    if (this.#connection === undefined || now - this.#askedAt < CHANGED_MS) return false;
+    this.#askedAt = now;
+    return true;
+  }
+
+  async define(definitions: readonly QueueDefinition[]): Promise<QueueInfo[]> {
+    const infos = await queues.define(this.#database, definitions);
+    for (const { id } of infos) this.#queues.add(id);
+    return infos;
+  }
+
+  async setPaused(ids: readonly number[], paused: boolean): Promise<void> {
+    await this.#checkQueues(ids);
+    await queues.setPaused(this.#database, ids, paused);
+  }
+
+  async append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    const database = this.#database;
+    if (chunks.length === 0) return [];
+    await this.#checkQueues(chunks.map(({ queue }) => queue));
+    const { sql, values } = appendCall(chunks, database.at);
+    return appended(await database.rows(sql, values));
+  }
+
+  appendInside(): AppendedChunk[] {
+    const message =
+      "PostgreSQL writes nothing before it returns: await add(item, { tx }) instead of addSync.";
+    throw new BatchworkError("TX_UNSUPPORTED", message, { field: "tx" });
+  }
+
+  async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
+    await this.#checkQueues(chunks.map(({ queue }) => queue));
+    return appendWithin(this.#database, tx, chunks);
+  }
+
+  async exchange(request: Exchange): Promise<Exchanged> {
+    this.#askedAt = this.#clock?.monotonicMs() ?? 0;
+    return exchange(this.#database, request);
+  }
+
+  async progress(lease: Lease, percent: number, note: string): Promise<boolean> {
+    return leases.progress(this.#database, lease, percent, note);
+  }
+
+  async transact<R>(request: Transact<R>): Promise<R> {
+    return transact(this.#database, request);
+  }
+
+  async enroll(leaseMs: number): Promise<number> {
+    return leases.enroll(this.#database, leaseMs);
+  }
+
+  async heartbeat(incarnation: number, leaseMs: number): Promise<boolean> {
+    return leases.heartbeat(this.#database, incarnation, leaseMs);
+  }
+
+  async reap(maxCrashes: number): Promise<Reaped> {
+    return leases.reap(this.#database, maxCrashes);
+  }
+
+  async absolve(incarnation: number): Promise<void> {
+    await leases.absolve(this.#database, incarnation);
+  }
+
+  async reconcile(incarnation: number, known: readonly Lease[]): Promise<Lease[]> {
+    return leases.reconcile(this.#database, incarnation, known);
+  }
+
+  async release(given: readonly Lease[]): Promise<void> {
+    await leases.release(this.#database, given);
+  }
+
+  async retire(incarnation: number): Promise<void> {
+    await leases.retire(this.#database, incarnation);
+  }
+
+  async makeDue(queue: number, group: string | null): Promise<number> {
+    return status.makeDue(this.#database, queue, group);
+  }
+
+  async outstanding(query: Outstanding): Promise<number> {
+    return status.outstanding(this.#database, query);
+  }
+
+  async counts(queue: number, group: string | null): Promise<QueueCounts> {
+    return status.counts(this.#database, queue, group);
+  }
+
+  async running(queue: number): Promise<RunningBatch[]> {
+    return status.running(this.#database, queue);
+  }
+
+  async deadLetters(query: DeadQuery): Promise<DeadRow[]> {
+    return dead.deadLetters(this.#database, query);
+  }
+
+  async redrive(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    return dead.redrive(this.#database, queue, ids);
+  }
+
+  async discard(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    return dead.discard(this.#database, queue, ids);
+  }
+
+  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
+    return dead.takeUnnotified(this.#database, queue, limit, retryMs);
+  }
+
+  async acknowledgeDead(ids: readonly number[]): Promise<void> {
+    await dead.acknowledgeDead(this.#database, ids);
+  }
+
+  get #database(): Database {
+    if (this.#connection !== undefined) return this.#connection.database;
+    throw new BatchworkError(
+      "STORAGE_FAILED",
+      "The PostgreSQL storage is not open: call open() first.",
+    );
+  }
+
+  async #open({ clock }: StorageEnv): Promise<void> {
+    this.#connection = await openConnection(this.#settings, clock);
+    this.#clock = clock;
+    this.#askedAt = clock.monotonicMs();
+  }
+
+  /** A chunk of a queue that is not there would never be claimed by anybody. */
+  async #checkQueues(ids: readonly number[]): Promise<void> {
+    for (const id of ids) {
+      if (this.#queues.has(id)) continue;
+      await status.counts(this.#database, id, "");
+      this.#queues.add(id);
+    }
+  }
+}
