@@ -8,10 +8,11 @@ export type { LogFields, Logger, LogLevel } from "./runtime/logger.ts";
 export type { Storage } from "./storage/storage.ts";
 
 // ── Batch ──
-export { Batch, type BatchStatus, type RunningBatchStatus } from "./runtime/accumulator.ts";
+export { Batch } from "./runtime/accumulator.ts";
+export type { BatchStatus, RunningBatchStatus } from "./runtime/batch-status.ts";
 export type { BatchOptions, DeadLetterOptions, RetryOptions } from "./runtime/batch-options.ts";
 export type { BatchContext } from "./runtime/context.ts";
-export type { Facade, FacadeStatement } from "./runtime/facade.ts";
+export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";
 export type { AddResult } from "./runtime/intake.ts";
 
 // ── Dead letters ──

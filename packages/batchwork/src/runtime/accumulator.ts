@@ -1,43 +1,13 @@
 /** The batch primitive: collects items per group and hands them over many at a time. */
 import { BatchworkError } from "../core/errors.ts";
 import { CALL_BYTES_MAX, CALL_ITEMS_MAX } from "../core/limits.ts";
+import type { BatchStatus, RunningBatchStatus } from "./batch-status.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import type { Entrance } from "./entrance.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
 import type { Queue } from "./queue.ts";
 import { currentRun, type Run } from "./run.ts";
 import type { Runner } from "./runner.ts";
-
-/** One batch that a process runs now. */
-export interface RunningBatchStatus {
-  readonly batchId: string;
-  readonly groupKey: string | undefined;
-  readonly size: number;
-  readonly attempt: number;
-  readonly claimedAt: Date;
-  /** What the handler last said with `ctx.progress`. */
-  readonly percent: number | null;
-  readonly note: string | null;
-}
-
-/** What `status()` resolves with. Counts cover all processes. */
-export interface BatchStatus {
-  readonly name: string;
-  readonly paused: boolean;
-  /** Items accepted and not yet handed to a handler. */
-  readonly waiting: number;
-  /** Groups with such items. */
-  readonly groups: number;
-  /** Batches that wait for another attempt. */
-  readonly retrying: number;
-  /** Batches that a handler has now. */
-  readonly leased: number;
-  /** Dead letters. */
-  readonly dead: number;
-  /** When the oldest waiting item is due; `null` when none waits. */
-  readonly dueAt: Date | null;
-  readonly running: readonly RunningBatchStatus[];
-}
 
 /** A definition in an engine: the handle that `bw.batch()` returns. */
 export class Batch<T> {

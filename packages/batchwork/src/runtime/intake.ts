@@ -29,8 +29,8 @@ const COMMIT_ITEMS_MAX = 20_000;
 const COMMIT_BYTES_MAX = 16 * 1024 * 1024;
 
 /**
- * Where an add need not wait for its commit, every so many do, so that callers that add in a loop let
- * others have a turn.
+ * Where an add need not wait for its commit, every so many do, so that callers that add in a loop
+ * let others have a turn.
  */
 const PACE_ITEMS = 256;
 

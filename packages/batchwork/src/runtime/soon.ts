@@ -20,9 +20,9 @@ export class Soon {
   }
 
   /**
-   * Runs `step` once the current turn of the event loop is over, so that one commit carries whatever
-   * comes in it. Memory has no commit whose cost is to be shared, and a turn costs as much as
-   * hundreds of adds: there it runs after the microtasks that are queued already.
+   * Runs `step` once the current turn of the event loop is over, so that one commit carries
+   * whatever comes in it. Memory has no commit whose cost is to be shared, and a turn costs as much
+   * as hundreds of adds: there it runs after the microtasks that are queued already.
    */
   run(step: () => void): void {
     if (this.#inMemory && this.#streak < STREAK_MAX) {

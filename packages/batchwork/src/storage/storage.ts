@@ -63,9 +63,9 @@ export interface Storage {
   append(chunks: readonly NewChunk[]): Promise<AppendedChunk[]>;
 
   /**
-   * Gives out the id of a chunk that is appended later. Only a storage has it that keeps references:
-   * there an item is as safe once the process holds it as it will ever be, so it is acknowledged
-   * before its chunk is appended.
+   * Gives out the id of a chunk that is appended later. Only a storage has it that keeps
+   * references: there an item is as safe once the process holds it as it will ever be, so it is
+   * acknowledged before its chunk is appended.
    */
   reserve?(): number;
 

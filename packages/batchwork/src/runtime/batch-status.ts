@@ -1,0 +1,32 @@
+/** What `status()` tells of a definition. */
+
+/** One batch that a process runs now. */
+export interface RunningBatchStatus {
+  readonly batchId: string;
+  readonly groupKey: string | undefined;
+  readonly size: number;
+  readonly attempt: number;
+  readonly claimedAt: Date;
+  /** What the handler last said with `ctx.progress`. */
+  readonly percent: number | null;
+  readonly note: string | null;
+}
+
+/** What `status()` resolves with. Counts cover all processes. */
+export interface BatchStatus {
+  readonly name: string;
+  readonly paused: boolean;
+  /** Items accepted and not yet handed to a handler. */
+  readonly waiting: number;
+  /** Groups with such items. */
+  readonly groups: number;
+  /** Batches that wait for another attempt. */
+  readonly retrying: number;
+  /** Batches that a handler has now. */
+  readonly leased: number;
+  /** Dead letters. */
+  readonly dead: number;
+  /** When the oldest waiting item is due; `null` when none waits. */
+  readonly dueAt: Date | null;
+  readonly running: readonly RunningBatchStatus[];
+}
