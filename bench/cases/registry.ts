@@ -5,7 +5,7 @@ import type { Adders, CycleOptions } from "./cycle.ts";
 /** Items that go through first, untimed. */
 const BASELINE = 5_000;
 /** The same for rows whose speed is compared: until all that runs often has been optimised. */
-const STEADY = 40_000;
+const STEADY = 20_000;
 
 export const CASES: readonly BenchCase[] = [
   {
@@ -31,6 +31,7 @@ export const CASES: readonly BenchCase[] = [
     quick: 30_000,
     full: 100_000,
     warmUp: STEADY,
+    fullOnly: true,
     load: async () => (await import("./rows.ts")).rowsBare,
   },
   {
@@ -126,6 +127,7 @@ export const CASES: readonly BenchCase[] = [
         quick: 20_000,
         full: 200_000,
         warmUp: BASELINE,
+        fullOnly: true,
         load: async () => (await import("./pacer.ts")).pacerCase(pattern),
       },
     ];

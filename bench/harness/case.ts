@@ -49,5 +49,7 @@ export interface BenchCase {
   readonly warmUp: number;
   /** True for a row that has its rounds inside, so one process is enough. */
   readonly once?: true;
+  /** True for a row that no ratio needs: quick mode leaves it out. */
+  readonly fullOnly?: true;
   readonly load: () => Promise<RunCase>;
 }
