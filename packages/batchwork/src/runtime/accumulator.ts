@@ -47,9 +47,7 @@ export class Batch<T> {
     if (options !== undefined) return this.#addWithin(item, options.tx);
     try {
       const { intake } = this.#runner;
-      const group = this.#entrance.groupOf(item);
-      if (!this.#entrance.measured) return intake.add(this.#queue, group, item, 0);
-      const { value, bytes } = this.#entrance.encode(item);
+      const { group, value, bytes } = this.#entrance.accept(item);
       return intake.add(this.#queue, group, value, bytes);
     } catch (error) {
       return refused(error);

@@ -30,19 +30,22 @@ export class Entrance<T> {
     this.measured = this.#asText || queue.maxBytes < Number.POSITIVE_INFINITY;
   }
 
-  /** The item as the intake takes it: encoded, measured, with its group. */
+  /**
+   * The item as the intake takes it: encoded, measured, with its group. Throws `ITEM_INVALID`,
+   * `ITEM_TOO_LARGE`.
+   */
   accept(item: T): IntakeItem {
     const group = this.groupOf(item);
-    return this.measured ? { group, ...this.encode(item) } : { group, value: item, bytes: 0 };
+    if (!this.measured) return { group, value: item, bytes: 0 };
+    const text = this.#codec.encode(item);
+    const bytes = this.#checked(Buffer.byteLength(text));
+    return { group, value: this.#asText ? text : item, bytes };
   }
 
-  /** The item as it is stored, and its size. Throws `ITEM_INVALID`, `ITEM_TOO_LARGE`. */
-  encode(item: T): { readonly value: unknown; readonly bytes: number } {
-    const text = this.#codec.encode(item);
-    const bytes = Buffer.byteLength(text);
+  #checked(bytes: number): number {
     const { name, maxBytes } = this.#queue;
     const most = Math.min(ITEM_BYTES_MAX, maxBytes);
-    if (bytes <= most) return { value: this.#asText ? text : item, bytes };
+    if (bytes <= most) return bytes;
     const message = `An item of "${name}" has ${bytes} bytes; at most ${most} are allowed.`;
     throw new BatchworkError("ITEM_TOO_LARGE", message, { field: "item", value: bytes });
   }

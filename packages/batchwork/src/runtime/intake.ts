@@ -72,11 +72,18 @@ class Commit {
     return chunk;
   }
 
-  putAll(queue: ChunkQueue, items: readonly IntakeItem[]): Place[] {
-    return items.map(({ group, value, bytes }) => {
+  /** Puts several items; what comes back tells their results once they are in the storage. */
+  putAll(queue: ChunkQueue, items: readonly IntakeItem[]): () => AddResult[] {
+    // Two arrays, not an object an item: a bulk is paid for by what it leaves to collect.
+    const places: OpenChunk["place"][] = [];
+    const indices: number[] = [];
+    for (const { group, value, bytes } of items) {
       const { place, count } = this.put(queue, group, value, bytes);
-      return { place, index: count - 1 };
-    });
+      places.push(place);
+      indices.push(count - 1);
+    }
+    return () =>
+      places.map(({ prefix }, n) => ({ id: prefix + (indices[n] as number), duplicate: false }));
   }
 
   /** The chunks are in the storage, position by position. */
@@ -85,16 +92,6 @@ class Commit {
       (this.chunks[n] as OpenChunk).committed((appended[n] as AppendedChunk).id);
     }
   }
-}
-
-/** Where an item will be, once its chunk is committed. */
-interface Place {
-  readonly place: OpenChunk["place"];
-  readonly index: number;
-}
-
-function resultAt({ place, index }: Place): AddResult {
-  return { id: place.prefix + index, duplicate: false };
 }
 
 /** The intake of one storage. */
@@ -143,9 +140,9 @@ export class Intake {
   async addBulk(queue: ChunkQueue, items: readonly IntakeItem[]): Promise<AddResult[]> {
     if (items.length === 0) return [];
     const commit = this.#commit();
-    const places = commit.putAll(queue, items);
+    const results = commit.putAll(queue, items);
     await commit.promise;
-    return places.map(resultAt);
+    return results();
   }
 
   /** Stores items inside the caller's open transaction, before it returns: all of them or none. */
@@ -153,11 +150,11 @@ export class Intake {
     this.#refuseWhenClosed();
     if (items.length === 0) return [];
     const commit = new Commit();
-    const places = commit.putAll(queue, items);
+    const results = commit.putAll(queue, items);
     const { payload } = this.#storage;
     const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
     commit.appended(this.#storage.appendInside(tx, chunks));
-    return places.map(resultAt);
+    return results();
   }
 
   /** The same, asynchronously. Resolves when the items are in the caller's transaction. */
@@ -170,11 +167,11 @@ export class Intake {
     if (items.length === 0) return [];
     await this.#ready();
     const commit = new Commit();
-    const places = commit.putAll(queue, items);
+    const results = commit.putAll(queue, items);
     const { payload } = this.#storage;
     const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
     commit.appended(await this.#storage.appendWithin(tx, chunks));
-    return places.map(resultAt);
+    return results();
   }
 
   /** Resolves when everything that was added before is committed, or has been rejected. */
