@@ -47,7 +47,10 @@ export class Batch<T> {
     if (options !== undefined) return this.#addWithin(item, options.tx);
     try {
       const { intake } = this.#runner;
-      const { group, value, bytes } = this.#entrance.accept(item);
+      const entrance = this.#entrance;
+      // No object for what memory takes as it is: there it would be a good part of the cost.
+      if (!entrance.measured) return intake.add(this.#queue, entrance.groupOf(item), item, 0);
+      const { group, value, bytes } = entrance.accept(item);
       return intake.add(this.#queue, group, value, bytes);
     } catch (error) {
       return refused(error);
