@@ -92,7 +92,7 @@ class Crew {
   }
 
   async start(): Promise<void> {
-    for (let n = 0; n < SPARES; n++) this.#spares.push(this.#load());
+    for (let n = 0; n < SPARES; n++) this.#addSpare();
     for (let n = 0; n < PROCESSES; n++) this.#working.push(this.#employ());
     await Promise.all(this.#working);
   }
@@ -132,6 +132,13 @@ class Crew {
     for (const child of this.#all) child.kill("SIGKILL");
   }
 
+  #addSpare(): void {
+    const spare = this.#load();
+    // One that is still loading when the campaign ends is killed: nobody is left to hear of it.
+    spare.catch(() => undefined);
+    this.#spares.push(spare);
+  }
+
   async #load(): Promise<ChildProcess> {
     const env = { ...process.env, NODE_COMPILE_CACHE: join(this.#directory, "compiled") };
     const child = fork(WORKER, { execArgv: ["--conditions=batchwork-source"], env });
@@ -144,7 +151,7 @@ class Crew {
   }
 
   async #employ(): Promise<Working> {
-    this.#spares.push(this.#load());
+    this.#addSpare();
     const child = await (this.#spares.shift() as Promise<ChildProcess>);
     const life = ++this.#lives;
     const journal = join(this.#directory, `${life}.log`);
