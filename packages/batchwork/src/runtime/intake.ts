@@ -86,6 +86,11 @@ class Commit {
       places.map(({ prefix }, n) => ({ id: prefix + (indices[n] as number), duplicate: false }));
   }
 
+  /** The chunks as the storage takes them. */
+  sealed(payload: Storage["payload"]): NewChunk[] {
+    return this.chunks.map((chunk) => chunk.sealed(payload));
+  }
+
   /** The chunks are in the storage, position by position. */
   appended(appended: readonly AppendedChunk[]): void {
     for (let n = 0; n < appended.length; n++) {
@@ -151,8 +156,7 @@ export class Intake {
     if (items.length === 0) return [];
     const commit = new Commit();
     const results = commit.putAll(queue, items);
-    const { payload } = this.#storage;
-    const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+    const chunks = commit.sealed(this.#storage.payload);
     commit.appended(this.#storage.appendInside(tx, chunks));
     return results();
   }
@@ -168,8 +172,7 @@ export class Intake {
     await this.#ready();
     const commit = new Commit();
     const results = commit.putAll(queue, items);
-    const { payload } = this.#storage;
-    const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+    const chunks = commit.sealed(this.#storage.payload);
     commit.appended(await this.#storage.appendWithin(tx, chunks));
     return results();
   }
@@ -217,8 +220,7 @@ export class Intake {
     this.#last = commit.promise;
     try {
       await this.#ready();
-      const payload = this.#storage.payload;
-      const chunks = commit.chunks.map((chunk): NewChunk => chunk.sealed(payload));
+      const chunks = commit.sealed(this.#storage.payload);
       commit.appended(await this.#storage.append(chunks));
       this.#appended(commit.chunks);
       commit.resolve();

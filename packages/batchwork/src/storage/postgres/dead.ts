@@ -4,7 +4,7 @@ import type { StoredError } from "../../core/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
 import type { DeadQuery, DeadRow, NewChunk } from "../storage.ts";
 import type { Database } from "./database.ts";
-import { groupName, storedGroup } from "./group-name.ts";
+import { groupName, storedGroup } from "../../core/group-name.ts";
 import { appendCall } from "./intake.ts";
 
 /** A row of `dead`. */

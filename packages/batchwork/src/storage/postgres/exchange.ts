@@ -4,7 +4,7 @@ import { memberCount, type Member } from "../../core/members.ts";
 import { SEPARATOR } from "../../core/codec.ts";
 import type { ClaimedBatch, Exchange, Exchanged, QueueClaim } from "../storage.ts";
 import type { Database } from "./database.ts";
-import { groupName } from "./group-name.ts";
+import { groupName } from "../../core/group-name.ts";
 import { outcomeText } from "./settle.ts";
 
 const EXCHANGE = "SELECT * FROM @.exchange($1, $2, $3, $4, $5, $6, $7)";

@@ -1,6 +1,6 @@
 /** Appending: inserts, and nothing else. */
 import type { AppendedChunk, NewChunk } from "../storage.ts";
-import { storedGroup } from "./group-name.ts";
+import { storedGroup } from "../../core/group-name.ts";
 import { appendText } from "./statements.ts";
 
 /** Up to so many texts are passed as they are; in an array each would be quoted first. */

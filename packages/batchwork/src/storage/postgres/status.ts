@@ -2,7 +2,7 @@
 import { BatchworkError } from "../../core/errors.ts";
 import type { Outstanding, QueueCounts, RunningBatch } from "../storage.ts";
 import type { Database } from "./database.ts";
-import { groupName, storedGroup } from "./group-name.ts";
+import { groupName, storedGroup } from "../../core/group-name.ts";
 
 /** Batches that `running` lists at most. */
 const RUNNING_MAX = 1000;

@@ -4,7 +4,7 @@ import { packMembers, unpackMembers, type Member } from "../../core/members.ts";
 import type { FlushReason } from "../../core/flush.ts";
 import type { ClaimedBatch, QueueClaim } from "../storage.ts";
 import { stateAfter, type BatchRow } from "./batches.ts";
-import { groupName } from "./group-name.ts";
+import { groupName } from "../../core/group-name.ts";
 import { adoptCaps, countChunks, Groups, type GroupRow } from "./groups.ts";
 import { memberBytes, memberTexts } from "./payloads.ts";
 import { capsOf, queueRow, type Caps } from "./queues.ts";

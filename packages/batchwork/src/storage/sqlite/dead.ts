@@ -5,7 +5,7 @@ import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
 import { itemIds, selectMembers, type Member } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
 import type { DeadQuery, DeadRow } from "../storage.ts";
-import { groupName, storedGroup } from "./group-name.ts";
+import { groupName, storedGroup } from "../../core/group-name.ts";
 import { append } from "./intake.ts";
 import { memberTexts, textBytes } from "./payloads.ts";
 import { queueRow } from "./queues.ts";

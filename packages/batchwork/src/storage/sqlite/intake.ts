@@ -1,7 +1,7 @@
 /** Appending: inserts, and nothing else. */
 import { INLINE_PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { AppendedChunk, NewChunk } from "../storage.ts";
-import { storedGroup } from "./group-name.ts";
+import { storedGroup } from "../../core/group-name.ts";
 import type { IntakeStatements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 

@@ -1,6 +1,6 @@
 /** What is left, what waits, what runs. */
 import type { Outstanding, QueueCounts, RunningBatch } from "../storage.ts";
-import { groupName, storedGroup } from "./group-name.ts";
+import { groupName, storedGroup } from "../../core/group-name.ts";
 import { countChunks } from "./groups.ts";
 import { queueRow } from "./queues.ts";
 import type { Statements } from "./prepared.ts";

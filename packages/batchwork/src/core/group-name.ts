@@ -1,4 +1,4 @@
-/** Group names as PostgreSQL text: any string is a name, but text is UTF-8 and has no NUL. */
+/** Group names as a database keeps them: any string is a name, but text is UTF-8 without NUL. */
 
 /** Begins what is not stored as it is. */
 const ESCAPED = "\u0001";
