@@ -1,0 +1,4 @@
+import { defineComponent } from "convex/server";
+import { vLogLevelEnv } from "../base/log.js";
+
+export default defineComponent("batch", { env: { LOG_LEVEL: vLogLevelEnv } });

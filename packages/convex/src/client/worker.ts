@@ -1,0 +1,2 @@
+/** What apps import to use the worker. */
+export type { LogLevel } from "../base/log.js";

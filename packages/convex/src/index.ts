@@ -1,0 +1,2 @@
+/** What apps import; each primitive is also a subpath of its own. */
+export * from "./client/pool.js";

@@ -1,0 +1,15 @@
+/// <reference types="vite/client" />
+/** Registers the component with `convex-test`. Raw TypeScript: it runs under Vite only. */
+import type { TestConvex } from "convex-test";
+import type { GenericSchema, SchemaDefinition } from "convex/server";
+import schema from "../worker/schema.js";
+
+const modules = import.meta.glob("../worker/**/*.ts");
+
+/** `name` is that of `app.use(component, { name })`; default "worker". */
+export function register(
+  t: TestConvex<SchemaDefinition<GenericSchema, boolean>>,
+  name = "worker",
+): void {
+  t.registerComponent(name, schema, modules);
+}
