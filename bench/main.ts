@@ -1,4 +1,4 @@
-/** `npm run bench -- batch [--quick] [--json] [--only NAME]…`; see README.md. */
+/** `npm run bench -- batch|postgres [--quick] [--json] [--only NAME]…`; see README.md. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { stderr, stdout } from "node:process";
@@ -10,14 +10,19 @@ import { page } from "./harness/markdown.ts";
 import { measure } from "./harness/measure.ts";
 import { report } from "./harness/report.ts";
 import { latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
+import { benchPinned, benchPostgres } from "./postgres/main.ts";
+import { CASES as POSTGRES_CASES } from "./postgres/registry.ts";
 
 const USAGE = `npm run bench -- batch [options]
+npm run bench -- postgres [options]
+npm run bench -- postgres --pinned [--quick] [--json] [--dir PATH]
   --quick          fewer items, 3 rounds instead of 5
   --json           one JSON object on stdout instead of tables
   --only NAME      only this row; may be given again
   --dir PATH       measure the disk that PATH is on
   --profile PATH   write CPU profiles of the rows there
-rows: ${CASES.map((row) => row.name).join(" ")}
+batch: ${CASES.map((row) => row.name).join(" ")}
+postgres: ${POSTGRES_CASES.map((row) => row.name).join(" ")}
 `;
 
 const { values, positionals } = parseArgs({
@@ -25,12 +30,17 @@ const { values, positionals } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
+    pinned: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: [] },
     dir: { type: "string", default: here("../node_modules/.cache/batchwork-bench") },
     profile: { type: "string" },
   },
 });
 
+if (positionals.length === 1 && positionals[0] === "postgres") {
+  const passed = await (values.pinned ? benchPinned(values) : benchPostgres(values));
+  process.exit(passed ? 0 : 1);
+}
 if (positionals.length !== 1 || positionals[0] !== "batch") {
   stderr.write(USAGE);
   process.exit(2);

@@ -61,7 +61,7 @@ export interface Adders {
 
 /** Adds all of the items. */
 export async function addAll(
-  { queue }: Engine,
+  { queue }: Pick<Engine, "queue">,
   all: readonly Item[],
   { callers, perCall }: Adders,
 ): Promise<void> {
@@ -75,7 +75,7 @@ export async function addAll(
 }
 
 /** Stops the engine, and throws when anything is left in the queue. */
-export async function close({ engine, queue }: Engine): Promise<void> {
+export async function close({ engine, queue }: Pick<Engine, "engine" | "queue">): Promise<void> {
   const { waiting, retrying, leased, dead } = await queue.status();
   await engine.stop();
   if (waiting + retrying + leased + dead > 0) {

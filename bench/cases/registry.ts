@@ -11,25 +11,29 @@ export const CASES: readonly BenchCase[] = [
   {
     name: "bound",
     title: "bound: JSON + fdatasync per 500",
-    quick: 50_000,
+    quick: 60_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./bound.ts")).bound,
   },
-  cycleCase("cycle", "cycle, calls of 500", { quick: 50_000, full: 200_000 }),
+  {
+    ...cycleCase("cycle", "cycle, calls of 500", { quick: 60_000, full: 200_000 }),
+    race: "layout",
+  },
   {
     name: "rows",
     title: "a row per item: cycle",
-    quick: 30_000,
-    full: 100_000,
+    quick: 60_000,
+    full: 200_000,
     warmUp: STEADY,
+    race: "layout",
     load: async () => (await import("./rows.ts")).rows,
   },
   {
     name: "rows-bare",
     title: "a row per item, no index: cycle",
-    quick: 30_000,
-    full: 100_000,
+    quick: 60_000,
+    full: 200_000,
     warmUp: STEADY,
     fullOnly: true,
     load: async () => (await import("./rows.ts")).rowsBare,
@@ -45,19 +49,19 @@ export const CASES: readonly BenchCase[] = [
   cycleCase(
     "cycle-60-groups",
     "cycle, 60 groups",
-    { quick: 30_000, full: 200_000 },
+    { quick: 20_000, full: 200_000 },
     { groups: 60 },
   ),
   cycleCase(
     "cycle-1000-groups",
     "cycle, 1,000 groups",
-    { quick: 15_000, full: 100_000 },
+    { quick: 10_000, full: 100_000 },
     { groups: 1000 },
   ),
   cycleCase(
     "cycle-failing",
     "cycle, 5 % fail once",
-    { quick: 30_000, full: 200_000 },
+    { quick: 20_000, full: 200_000 },
     { failEvery: 20 },
   ),
   cycleCase(
@@ -65,36 +69,47 @@ export const CASES: readonly BenchCase[] = [
     "adding and processing at once",
     { quick: 30_000, full: 200_000 },
     { live: true },
+    true,
   ),
   cycleCase(
     "cycle-chunk-1",
     "cycle, 1 caller, one at a time",
     { quick: 10_000, full: 10_000 },
     { chunk: 1 },
+    true,
   ),
-  cycleCase("cycle-chunk-10", "cycle, calls of 10", { quick: 10_000, full: 50_000 }, { chunk: 10 }),
+  cycleCase(
+    "cycle-chunk-10",
+    "cycle, calls of 10",
+    { quick: 10_000, full: 50_000 },
+    { chunk: 10 },
+    true,
+  ),
   cycleCase(
     "cycle-chunk-100",
     "cycle, calls of 100",
     { quick: 20_000, full: 100_000 },
     { chunk: 100 },
+    true,
   ),
   addsCase(
     "add-bulk",
     "add, 4 calls of 1,000 in flight",
     { quick: 30_000, full: 200_000 },
     { callers: 4, perCall: 1000 },
+    true,
   ),
   addsCase(
     "add-64",
     "add, 64 callers",
     { quick: 15_000, full: 100_000 },
     { callers: 64, perCall: 1 },
+    true,
   ),
   addsCase(
     "add-256",
     "add, 256 callers",
-    { quick: 30_000, full: 200_000 },
+    { quick: 20_000, full: 200_000 },
     { callers: 256, perCall: 1 },
   ),
   {
@@ -107,18 +122,20 @@ export const CASES: readonly BenchCase[] = [
   },
   ...(["callers", "burst"] as const).flatMap((pattern): BenchCase[] => {
     const arrival = pattern === "callers" ? "64 callers" : "bursts of 10,000";
-    const common = { quick: 200_000, full: 500_000, warmUp: 100_000 };
+    const common = { quick: 200_000, full: 500_000, warmUp: 200_000 };
     return [
       {
         name: `memory-${pattern}`,
         title: `persist: false, ${arrival}`,
         ...common,
+        race: pattern,
         load: async () => (await import("./memory.ts")).memoryCase(pattern),
       },
       {
         name: `dataloader-${pattern}`,
         title: `dataloader, ${arrival}`,
         ...common,
+        race: pattern,
         load: async () => (await import("./dataloader.ts")).dataloaderCase(pattern),
       },
       {
@@ -148,7 +165,13 @@ interface Size {
   readonly full: number;
 }
 
-function cycleCase(name: string, title: string, size: Size, options?: CycleOptions): BenchCase {
+function cycleCase(
+  name: string,
+  title: string,
+  size: Size,
+  options?: CycleOptions,
+  fullOnly = false,
+): BenchCase {
   // Small calls are slow because of their commits, which no compiler helps.
   const warmUp = options?.chunk === undefined ? STEADY : Math.min(BASELINE, size.quick / 10);
   return {
@@ -156,16 +179,24 @@ function cycleCase(name: string, title: string, size: Size, options?: CycleOptio
     title,
     ...size,
     warmUp,
+    ...(fullOnly ? { fullOnly } : {}),
     load: async () => (await import("./cycle.ts")).cycle(options),
   };
 }
 
-function addsCase(name: string, title: string, size: Size, adders: Adders): BenchCase {
+function addsCase(
+  name: string,
+  title: string,
+  size: Size,
+  adders: Adders,
+  fullOnly = false,
+): BenchCase {
   return {
     name,
     title,
     ...size,
     warmUp: BASELINE,
+    ...(fullOnly ? { fullOnly } : {}),
     load: async () => (await import("./adds.ts")).adds(adders),
   };
 }

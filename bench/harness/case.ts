@@ -15,8 +15,21 @@ export interface CaseContext {
 export interface CaseResult extends Measurement {
   /** What holds for the last acknowledged items of this row if the power fails, as read back. */
   readonly durability: string;
+  /** Only of rows on PostgreSQL. */
+  readonly server?: ServerCost;
   /** Only of the row that measures latency. */
   readonly latency?: readonly LatencyRound[];
+}
+
+/** What a measurement has cost the database server. */
+export interface ServerCost {
+  readonly walBytes: number;
+  /** Transactions that wrote: each takes an id, and so does a savepoint that writes. */
+  readonly commits: number;
+  /** Statements this process sent, each answered before its caller went on. */
+  readonly roundTrips: number;
+  /** User and system time of all of the server's processes; `null` unless it runs on this machine. */
+  readonly cpuMs: number | null;
 }
 
 /** Latencies of awaited calls in ms, empty and loaded queue taking turns. */
@@ -49,6 +62,11 @@ export interface BenchCase {
   readonly warmUp: number;
   /** True for a row that has its rounds inside, so one process is enough. */
   readonly once?: true;
+  /**
+   * Rows that stand together with the same text here run twice a round, in turn: they are close,
+   * and one pair a round would say as much of the machine as of them.
+   */
+  readonly race?: string;
   /** True for a row that no ratio needs: quick mode leaves it out. */
   readonly fullOnly?: true;
   readonly load: () => Promise<RunCase>;

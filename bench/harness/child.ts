@@ -8,6 +8,8 @@ import type { CaseContext } from "./case.ts";
 /** The only argument, as JSON. */
 export interface ChildRequest extends CaseContext {
   readonly name: string;
+  /** Only of rows on PostgreSQL. The one that is measured is empty. */
+  readonly databases?: { readonly warmUp: string; readonly measured: string };
 }
 
 const request = JSON.parse(argv[2] ?? "null") as ChildRequest;

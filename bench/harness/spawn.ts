@@ -18,6 +18,8 @@ export interface RunOptions {
   readonly root: string;
   /** Writes a CPU profile of the child there. */
   readonly profile?: string;
+  /** URLs of databases, for rows on PostgreSQL. */
+  readonly databases?: ChildRequest["databases"];
   /** The child is ended after this long. Default 120,000. */
   readonly timeoutMs?: number;
   /** What the child runs. Default: `child.ts`. */
@@ -36,8 +38,14 @@ export async function runCase(options: RunOptions): Promise<Run> {
   mkdirSync(options.root, { recursive: true });
   const directory = mkdtempSync(join(options.root, `${options.name}-`));
   try {
-    const { name, items, rounds } = options;
-    const request: ChildRequest = { name, items, rounds, directory };
+    const { name, items, rounds, databases } = options;
+    const request: ChildRequest = {
+      name,
+      items,
+      rounds,
+      directory,
+      ...(databases === undefined ? {} : { databases }),
+    };
     const { code, signal, output, errors } = await execute(options, JSON.stringify(request));
     if (code !== 0) return { failure: reason(code, signal, errors) };
     return { result: JSON.parse(output) as CaseResult };

@@ -1,9 +1,15 @@
 /** The report as tables for people. */
 import Table from "cli-table3";
 import type { BenchCase } from "./case.ts";
-import type { Ratio, Report, Row, Target } from "./report.ts";
+import type { Report, Row, Target } from "./report.ts";
 
-const LAYOUT = {
+/** Ratios and what they have to be, under the same names. */
+export interface Judged {
+  readonly ratios: Readonly<Record<string, number | null>>;
+  readonly targets: Readonly<Record<string, Target & { readonly met: boolean | null }>>;
+}
+
+export const LAYOUT = {
   style: { head: [], border: [] },
   chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
 };
@@ -71,14 +77,16 @@ export function latencyTable({ absolute }: Report): string {
   return `\n${table.toString()}`;
 }
 
-export function ratiosTable({ ratios, targets }: Report): string {
+export function ratiosTable({ ratios, targets }: Judged): string {
   const table = new Table({
     head: ["ratio", "measured", "target", "met"],
     colAligns: ["left", "right", "right", "left"],
     ...LAYOUT,
   });
-  for (const [name, goal] of Object.entries(targets)) {
-    table.push([name, number(ratios[name as Ratio]), target(goal), verdict(goal.met)]);
+  for (const [name, value] of Object.entries(ratios)) {
+    const goal = targets[name];
+    const judged = goal === undefined ? ["", ""] : [target(goal), verdict(goal.met)];
+    table.push([name, number(value), ...judged]);
   }
   return table.toString();
 }
