@@ -129,4 +129,27 @@ describe("the main job", () => {
     expect(before + figure(output, "loaded")).toBe(135_232);
     expect(figure(output, "delivered a second time")).toBeGreaterThanOrEqual(1);
   });
+
+  test("loads the same on a PostgreSQL server of its own", { timeout: TIMEOUT_MS }, async () => {
+    const output = await run("00-main-job.ts", "--postgres");
+    expect(output).toContain("135,233 cities of 246 countries -> PostgreSQL");
+    expect(output).toContain(match);
+    expect(output).toMatch(/│ Total +│ +135,233 │ +135,232 │ +1 │/);
+    expect(output).toContain(poison);
+    expect(figure(output, "dead letters")).toBe(1);
+  });
+
+  test("on PostgreSQL too, a SIGKILL changes no total", { timeout: TIMEOUT_MS }, async () => {
+    const output = await run("00-main-job.ts", "--postgres", "--crash");
+    expect(output).toContain("Killed by SIGKILL");
+    expect(output).toContain(match);
+    expect(output).toContain(poison);
+    const before = Number(
+      /Before the kill, ([\d,]+) cities/v.exec(output)?.[1]?.replaceAll(",", "") ?? Number.NaN,
+    );
+    // Five batches at a time may have committed without the process knowing.
+    expect(Math.abs(before - 135_233 / 2)).toBeLessThan(5 * 500);
+    expect(before + figure(output, "loaded")).toBe(135_232);
+    expect(figure(output, "delivered a second time")).toBeGreaterThanOrEqual(1);
+  });
 });

@@ -57,7 +57,7 @@ export function printLoaded(loaded: Loaded): void {
 export function printFound(before: number, found: BatchStatus, position: number): void {
   const inHand = found.running.reduce((total, { size }) => total + size, 0);
   const batches = `${found.running.length} batches that the killed process had in hand`;
-  console.log(`In the file: ${count(before)} cities loaded, ${count(inHand)} in ${batches},`);
+  console.log(`In the database: ${count(before)} cities loaded, ${count(inHand)} in ${batches},`);
   console.log(`${count(found.waiting)} waiting. The producer goes on at ${count(position)}.\n`);
 }
 

@@ -1,0 +1,212 @@
+/** Everything unfinished in a SQLite database, row by row, for `promote`. */
+import { pickText } from "../../core/codec.ts";
+import { isRun, memberCount, unpackMembers, type Member } from "../../core/members.ts";
+import type { PromotedMember, PromotionPart, PromotionRows } from "../promotion.ts";
+import { prepare, type SqliteHandle, type SqliteValue } from "./handle.ts";
+import { chunkText, textBytes } from "./payloads.ts";
+import type { Statements } from "./prepared.ts";
+
+/** What the rows are read from, and storage time at which they are. */
+export interface PromotionView {
+  readonly handle: SqliteHandle;
+  readonly sql: Statements;
+  readonly now: number;
+}
+
+/** Rows read by one statement; the largest are 256 KiB each. */
+const READ_ROWS = 20;
+
+/** A page has at most so many rows, and ends with the row that exceeds so many characters. */
+const PAGE_ROWS_MAX = 500;
+const PAGE_SIZE_MAX = 1024 * 1024;
+
+const QUEUES = "SELECT id, name, paused, notify FROM batchwork_queues WHERE id > ? ORDER BY id";
+
+const PAYLOADS = `SELECT id, count, live, data FROM batchwork_chunks WHERE id > ?
+  ORDER BY id LIMIT ?`;
+
+const WAITING = `SELECT c.id, q.name AS queue, c.grp, c.count, c.bytes, c.due_at, c.data,
+    CASE WHEN c.id = g.head AND c.id <= q.counted THEN g.skip ELSE 0 END AS skip,
+    c.id <= q.counted AND c.id <= g.flush_to AS flushed
+  FROM batchwork_chunks AS c
+  JOIN batchwork_queues AS q ON q.id = c.queue
+  LEFT JOIN batchwork_groups AS g ON g.queue = c.queue AND g.grp = c.grp
+  WHERE c.id > ? AND (c.id > q.counted OR (g.items > 0 AND c.id >= g.head))
+  ORDER BY c.id LIMIT ?`;
+
+const BATCHES = `SELECT b.id, q.name AS queue, g.grp, b.token, b.settled, b.attempt, b.run_at,
+    b.count, b.bytes, b.members, b.reason, b.parent, b.root, b.first_chunk, b.suspect, b.crashes,
+    b.sealed_at, b.error
+  FROM batchwork_batches AS b
+  JOIN batchwork_queues AS q ON q.id = b.queue
+  JOIN batchwork_groups AS g ON g.id = b.grp
+  WHERE b.id > ? AND b.state <> 'done' ORDER BY b.id LIMIT ?`;
+
+const LETTERS = `SELECT d.*, q.name AS queue_name FROM batchwork_dead AS d
+  JOIN batchwork_queues AS q ON q.id = d.queue
+  WHERE d.id > ? ORDER BY d.id LIMIT ?`;
+
+/** Of so many chunks at a time; the row's id is its chunk. */
+const KEYS = `SELECT k.chunk AS id, q.name AS queue, k.key, k.idx, k.digest, k.ttl_ms,
+    k.expires_at
+  FROM batchwork_keys AS k JOIN batchwork_queues AS q ON q.id = k.queue
+  WHERE k.chunk > ?1 AND k.chunk <= (SELECT max(chunk) FROM (
+    SELECT DISTINCT chunk FROM batchwork_keys WHERE chunk > ?1 ORDER BY chunk LIMIT ?2))
+  ORDER BY k.chunk, k.idx`;
+
+type Row = Readonly<Record<string, number | string | null>> & { readonly id: number };
+
+/** How a part is read: its statement, and what a row of it becomes. */
+interface Reading<P extends PromotionPart> {
+  readonly sql: string;
+  /** `null` for what is not moved. */
+  readonly row: (view: PromotionView, row: Row) => PromotionRows[P] | null;
+  /** About how many characters the row takes. */
+  readonly size: (row: PromotionRows[P]) => number;
+}
+
+const READINGS: { readonly [P in PromotionPart]: Reading<P> } = {
+  queues: {
+    sql: `${QUEUES} LIMIT ?`,
+    row: (_view, { name, paused, notify }) => {
+      return { name: text(name), paused: paused === 1, notify: notify === 1 };
+    },
+    size: ({ name }) => name.length,
+  },
+  payloads: {
+    sql: PAYLOADS,
+    row: ({ sql }, { id, count, live, data }) => {
+      const items = chunkText(sql, id, data as string | null);
+      return { chunk: id, count: Number(count), live: Number(live), data: items };
+    },
+    size: ({ data }) => data.length,
+  },
+  waiting: { sql: WAITING, row: waitingRow, size: () => 100 },
+  batches: { sql: BATCHES, row: batchRow, size: ({ members }) => 40 * members.length },
+  letters: {
+    sql: LETTERS,
+    row: letterRow,
+    size: ({ item, error }) => item.length + error.length,
+  },
+  keys: { sql: KEYS, row: keyRow, size: ({ key }) => key.length + 100 },
+};
+
+/** All rows of a part in pages. */
+export function* pagesOf<P extends PromotionPart>(
+  view: PromotionView,
+  part: P,
+): Generator<readonly PromotionRows[P][]> {
+  const { sql, row: made, size } = READINGS[part];
+  const statement = prepare(view.handle, sql);
+  let page: PromotionRows[P][] = [];
+  let pageSize = 0;
+  let after = 0;
+  for (;;) {
+    const rows = statement.all(after, READ_ROWS) as Row[];
+    for (const row of rows) {
+      const next = made(view, row);
+      if (next === null) continue;
+      page.push(next);
+      pageSize += size(next);
+      if (page.length < PAGE_ROWS_MAX && pageSize <= PAGE_SIZE_MAX) continue;
+      yield page;
+      page = [];
+      pageSize = 0;
+    }
+    const last = rows.at(-1);
+    if (last === undefined) break;
+    after = last.id;
+  }
+  if (page.length > 0) yield page;
+}
+
+function waitingRow({ sql, now }: PromotionView, row: Row): PromotionRows["waiting"] {
+  const total = Number(row["count"]);
+  const from = Number(row["skip"]);
+  const count = total - from;
+  let bytes = Number(row["bytes"]);
+  if (from > 0) {
+    const all = chunkText(sql, row.id, row["data"] as string | null);
+    bytes = textBytes(pickText(all, { from, count }, total), count);
+  }
+  const dueInMs = Number(row["due_at"]) - now;
+  return {
+    chunk: row.id,
+    queue: text(row["queue"]),
+    group: text(row["grp"]),
+    from,
+    count,
+    bytes,
+    // Nobody waits for the flush any more, but what it made due stays due.
+    dueInMs: row["flushed"] === 1 ? Math.min(dueInMs, 0) : dueInMs,
+  };
+}
+
+function batchRow({ now }: PromotionView, row: Row): PromotionRows["batches"] {
+  return {
+    id: row.id,
+    queue: text(row["queue"]),
+    group: text(row["grp"]),
+    token: Number(row["token"]),
+    settled: numberOrNull(row["settled"]),
+    attempt: Number(row["attempt"]),
+    runInMs: Number(row["run_at"]) - now,
+    count: Number(row["count"]),
+    bytes: numberOrNull(row["bytes"]),
+    reason: text(row["reason"]),
+    parent: numberOrNull(row["parent"]),
+    root: numberOrNull(row["root"]),
+    firstChunk: Number(row["first_chunk"]),
+    suspect: row["suspect"] === 1,
+    crashes: Number(row["crashes"]),
+    sealedAt: Number(row["sealed_at"]),
+    error: row["error"] as string | null,
+    members: unpackMembers(text(row["members"])).map(promotedMember),
+  };
+}
+
+function promotedMember(member: Member): PromotedMember {
+  const { chunk, items } = member;
+  if (isRun(items)) return [chunk, items.from, items.count, null];
+  return [chunk, items[0] as number, memberCount(member), items];
+}
+
+function letterRow({ now }: PromotionView, row: Row): PromotionRows["letters"] {
+  const noticeAt = numberOrNull(row["notice_at"]);
+  return {
+    id: row.id,
+    queue: text(row["queue_name"]),
+    group: text(row["grp"]),
+    item: text(row["item"]),
+    itemId: text(row["item_id"]),
+    error: text(row["error"]),
+    attempts: Number(row["attempts"]),
+    crashes: Number(row["crashes"]),
+    batch: Number(row["batch"]),
+    root: Number(row["root"]),
+    diedAt: Number(row["died_at"]),
+    noticeInMs: noticeAt === null ? null : Math.max(0, noticeAt - now),
+  };
+}
+
+function keyRow({ now }: PromotionView, row: Row): PromotionRows["keys"] | null {
+  const expiresAt = numberOrNull(row["expires_at"]);
+  if (expiresAt !== null && expiresAt <= now) return null;
+  return {
+    queue: text(row["queue"]),
+    key: text(row["key"]),
+    chunk: row.id,
+    index: Number(row["idx"]),
+    digest: text(row["digest"]),
+    ttlMs: numberOrNull(row["ttl_ms"]),
+    expiresInMs: expiresAt === null ? null : expiresAt - now,
+  };
+}
+
+function text(value: SqliteValue | undefined): string {
+  return value as string;
+}
+
+function numberOrNull(value: SqliteValue | undefined): number | null {
+  return value as number | null;
+}
