@@ -1,12 +1,15 @@
 import { defaultClientConditions, defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
 
+/** As Node resolves: it does not know `module`, by which bundlers ask for code that it cannot run. */
+const SERVER = defaultServerConditions.filter((condition) => condition !== "module");
+
 /** Resolves `batchwork` to its sources, unbuilt, here and in every child process. */
 const SOURCE = "batchwork-source";
 
 export default defineConfig({
   resolve: { conditions: [SOURCE, ...defaultClientConditions] },
-  ssr: { resolve: { conditions: [SOURCE, ...defaultServerConditions] } },
+  ssr: { resolve: { conditions: [SOURCE, ...SERVER] } },
   test: {
     include: ["packages/*/test/**/*.test.ts", "{sim,chaos,examples,bench,repo}/**/*.test.ts"],
     // Real SQLite files, signals and child processes want a process of their own per file.

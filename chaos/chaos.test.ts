@@ -10,6 +10,7 @@ test("processes that are killed at random moments lose nothing and do nothing tw
     lost: 0,
     duplicates: 0,
     torn: 0,
+    astray: 0,
     leasesLeft: 0,
     unfinished: 0,
     integrity: "ok",
@@ -32,9 +33,12 @@ test("a campaign that lost an item, repeated one or delivered nothing has failed
     dead: 0,
     deliveries: 1,
     redelivered: 0,
+    deadThoughFine: 0,
+    fenced: 0,
     lost: 0,
     duplicates: 0,
     torn: 0,
+    astray: 0,
     leasesLeft: 0,
     unfinished: 0,
     integrity: "ok",
@@ -43,6 +47,7 @@ test("a campaign that lost an item, repeated one or delivered nothing has failed
   expect(isKept({ ...good, lost: 1 })).toBe(false);
   expect(isKept({ ...good, duplicates: 1 })).toBe(false);
   expect(isKept({ ...good, torn: 1 })).toBe(false);
+  expect(isKept({ ...good, astray: 1 })).toBe(false);
   expect(isKept({ ...good, leasesLeft: 1 })).toBe(false);
   expect(isKept({ ...good, unfinished: 1 })).toBe(false);
   expect(isKept({ ...good, integrity: "row 1 missing" })).toBe(false);

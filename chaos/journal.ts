@@ -19,6 +19,11 @@ export class Journal {
     writeSync(this.#file, `d ${batch} ${items}\n`);
   }
 
+  /** What a handler wrote was refused: the lease was another's by then. */
+  fenced(batch: string): void {
+    writeSync(this.#file, `f ${batch}\n`);
+  }
+
   close(): void {
     closeSync(this.#file);
   }
@@ -30,6 +35,8 @@ export interface Told {
   /** Deliveries, and those of a batch that had been delivered before. */
   readonly deliveries: number;
   readonly redelivered: number;
+  /** Transactions that were refused because the lease was another's. */
+  readonly fenced: number;
 }
 
 /** Reads the journals of all workers. */
@@ -37,16 +44,18 @@ export function readJournals(paths: readonly string[]): Told {
   const acknowledged = new Set<string>();
   const batches = new Set<string>();
   let deliveries = 0;
+  let fenced = 0;
   for (const path of paths) {
     for (const line of readFileSync(path, "utf8").split("\n")) {
       const [kind, id] = line.split(" ");
       if (id === undefined) continue;
       if (kind === "a") acknowledged.add(id);
+      else if (kind === "f") fenced++;
       else {
         deliveries++;
         batches.add(id);
       }
     }
   }
-  return { acknowledged, deliveries, redelivered: deliveries - batches.size };
+  return { acknowledged, deliveries, redelivered: deliveries - batches.size, fenced };
 }

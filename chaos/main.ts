@@ -1,32 +1,77 @@
 /**
- * The SIGKILL campaign: real processes on one SQLite file.
+ * The campaigns: real processes on one database, and everything that may happen to them.
  *
- *   npm run chaos -- --kills 50 [--seed 1]
- *   npm run chaos -- --kills 50 --canary    does it wrong on purpose, and must fail
+ *   npm run chaos -- --kills 50 [--seed 1]                       SIGKILL on one SQLite file
+ *   npm run chaos -- --storage postgres [--rounds 20] [--seed 1]   every campaign on PostgreSQL
+ *   npm run chaos -- --storage postgres --fault cut              one of them; "mixed": in turns
+ *   npm run chaos -- --canary                                    does it wrong, and must fail
  */
 import { parseArgs } from "node:util";
 
 import { campaign } from "./campaign.ts";
+import { isKept as isPostgresKept, postgresCampaign } from "./postgres/campaign.ts";
+import { Cluster } from "./postgres/cluster.ts";
+import { FAULTS, type Fault } from "./postgres/faults.ts";
+import { printFigures } from "./report.ts";
 import { isKept } from "./verdict.ts";
 
 const { values } = parseArgs({
   options: {
-    kills: { type: "string", default: "50" },
+    storage: { type: "string", default: "sqlite" },
+    kills: { type: "string" },
+    rounds: { type: "string" },
+    fault: { type: "string" },
     seed: { type: "string", default: "1" },
     canary: { type: "boolean", default: false },
   },
 });
+const { storage, canary } = values;
+const seed = Number(values.seed);
 
-const result = await campaign({
-  kills: Number(values.kills),
-  seed: Number(values.seed),
-  canary: values.canary,
-});
-for (const [name, value] of Object.entries<number | string>({ ...result })) {
-  const shown = typeof value === "number" ? Math.round(value * 10) / 10 : value;
-  console.log(`${name.padEnd(16)} ${shown}`);
+// Whoever was started ends with this process.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+/** Which faults each campaign has. */
+function chosen(): readonly (readonly [string, readonly Fault[]])[] {
+  const name = values.fault ?? (values.kills === undefined ? undefined : "kill");
+  if (name === "mixed") return [[name, FAULTS]];
+  const named = FAULTS.filter((fault) => name === undefined || fault.name === name);
+  if (named.length > 0) return named.map((fault) => [fault.name, [fault]]);
+  const known = FAULTS.map((fault) => fault.name).join(", ");
+  throw new Error(`--fault is one of ${known}, mixed; not ${name}.`);
 }
-const kept = isKept(result);
+
+async function onSqlite(): Promise<boolean> {
+  const result = await campaign({ kills: Number(values.kills ?? 50), seed, canary });
+  printFigures(result);
+  return isKept(result);
+}
+
+async function onPostgres(): Promise<boolean> {
+  const campaigns = chosen();
+  const rounds = Number(values.rounds ?? values.kills ?? 20);
+  const cluster = await Cluster.open();
+  let kept = true;
+  try {
+    for (const [name, faults] of campaigns) {
+      console.log(`\n${name}: ${rounds} rounds, seed ${seed}`);
+      const verdict = await postgresCampaign(cluster, { faults, rounds, seed, canary });
+      printFigures(verdict);
+      if (isPostgresKept(verdict)) continue;
+      kept = false;
+      const flags = `--fault ${name} --rounds ${rounds} --seed ${seed}`;
+      console.log(`BROKEN: npm run chaos -- --storage postgres ${flags}`);
+    }
+  } finally {
+    await cluster.stop();
+  }
+  return kept;
+}
+
+if (storage !== "sqlite" && storage !== "postgres") {
+  throw new Error(`--storage is sqlite or postgres, not ${storage}.`);
+}
+const kept = storage === "sqlite" ? await onSqlite() : await onPostgres();
 console.log(
   kept ? "kept: nothing lost, nothing twice" : "BROKEN: see lost, duplicates and the rest",
 );

@@ -1,10 +1,7 @@
 /** What is left when all is over, and whether it is what was promised. */
-import { DatabaseSync } from "node:sqlite";
-
-import { Batchwork } from "batchwork";
-import { sqlite } from "batchwork/sqlite";
 import { readJournals } from "./journal.ts";
-import { commitTogether, define, EFFECTS_TABLE, ENGINE, SILENT } from "./work.ts";
+import type { Left } from "./left-behind.ts";
+import { followUid } from "./work.ts";
 
 export interface Verdict {
   readonly acknowledged: number;
@@ -13,73 +10,75 @@ export interface Verdict {
   /** Delivered or dead, but their `add` never heard of it. */
   readonly unacknowledged: number;
   readonly dead: number;
+  /** Of these, items that nothing was wrong with. */
+  readonly deadThoughFine: number;
   readonly deliveries: number;
   readonly redelivered: number;
+  /** Transactions of handlers that had lost their lease, and were refused. */
+  readonly fenced: number;
   /** Acknowledged items that are neither delivered nor dead. Must be 0. */
   readonly lost: number;
   /** Items with more than one effect, or an effect and a dead letter. Must be 0. */
   readonly duplicates: number;
   /** `addBulk` calls of which some items exist and some do not. Must be 0. */
   readonly torn: number;
+  /** Batches with effects but without the item added with them, or vice versa. Must be 0. */
+  readonly astray: number;
   /** Leases that are still held, items and batches that still wait. Must be 0. */
   readonly leasesLeft: number;
   readonly unfinished: number;
-  /** Answer of `PRAGMA integrity_check`. Must be "ok". */
+  /** What a check of the database itself says. Must be "ok". */
   readonly integrity: string;
 }
 
-/** Compares what was promised with what is in the file. */
-export async function judge(path: string, journals: readonly string[]): Promise<Verdict> {
-  const { acknowledged, deliveries, redelivered } = readJournals(journals);
-  const { leased, retrying, waiting, letters } = await leftBehind(path);
-  const database = new DatabaseSync(path, { readOnly: true });
-  const rows = database
-    .prepare(`SELECT uid, count(*) AS times FROM ${EFFECTS_TABLE} GROUP BY uid`)
-    .all();
-  const check = database.prepare("PRAGMA integrity_check").get();
-  database.close();
-  const effects = new Map(rows.map(({ uid, times }) => [String(uid), Number(times)]));
-  const dead = new Set(letters);
-  const both = [...effects.keys()].filter((uid) => dead.has(uid)).length;
-  const again = [...effects.values()].filter((times) => times > 1).length;
-  const ended = new Set([...effects.keys(), ...dead]);
+/** Compares what was promised with what is in the database. */
+export function judge(
+  journals: readonly string[],
+  effects: readonly { readonly uid: string; readonly batch: string }[],
+  left: Left,
+  integrity: string,
+): Verdict {
+  const { acknowledged, ...told } = readJournals(journals);
+  const all = Map.groupBy(effects, ({ uid }) => uid);
+  const times = new Map([...all].filter(([uid]) => !isFollow(uid)));
+  const dead = new Set(left.letters.map(({ uid }) => uid));
+  const both = [...all.keys()].filter((uid) => dead.has(uid)).length;
+  const again = [...all.values()].filter((rows) => rows.length > 1).length;
+  const ended = new Set([...times.keys(), ...[...dead].filter((uid) => !isFollow(uid))]);
   return {
     acknowledged: acknowledged.size,
-    delivered: effects.size,
+    delivered: times.size,
     unacknowledged: ended.difference(acknowledged).size,
     dead: dead.size,
-    deliveries,
-    redelivered,
+    deadThoughFine: left.letters.filter(({ fate }) => fate !== "poison").length,
+    ...told,
     lost: acknowledged.difference(ended).size,
-    duplicates: both + again + (letters.length - dead.size),
+    duplicates: both + again + (left.letters.length - dead.size),
     torn: tornCalls(ended),
-    leasesLeft: leased,
-    unfinished: waiting + retrying,
-    integrity: String(Object.values(check ?? {})[0]),
+    astray: astray(effects),
+    leasesLeft: left.leased,
+    unfinished: left.unfinished,
+    integrity,
   };
 }
 
-/** How many batches and items are left, for those who wait until there are none. */
-export async function leftBehind(path: string): Promise<{
-  readonly waiting: number;
-  readonly leased: number;
-  readonly retrying: number;
-  /** The items of all dead letters. */
-  readonly letters: readonly string[];
-}> {
-  const engine = new Batchwork({ storage: sqlite({ path }), logger: SILENT, ...ENGINE });
-  const batch = define(engine, { begin: () => undefined, commit: commitTogether });
-  const { waiting, leased, retrying } = await batch.status();
-  const letters: string[] = [];
-  for (let after = 0; ;) {
-    const page = await batch.deadLetters.list({ after, limit: 1000 });
-    letters.push(...page.map(({ item }) => item.uid));
-    const last = page.at(-1);
-    if (last === undefined) break;
-    after = last.id;
+function isFollow(uid: string): boolean {
+  return uid.startsWith(followUid(""));
+}
+
+/** Probes are alone in their call, and nothing follows them. */
+function isProbe(uid: string): boolean {
+  return uid.includes("-p");
+}
+
+function astray(effects: readonly { readonly uid: string; readonly batch: string }[]): number {
+  const expected = new Set<string>();
+  const found = new Set<string>();
+  for (const { uid, batch } of effects) {
+    if (isFollow(uid)) found.add(uid);
+    else if (!isProbe(uid)) expected.add(followUid(batch));
   }
-  await engine.stop();
-  return { waiting, leased, retrying, letters };
+  return expected.symmetricDifference(found).size;
 }
 
 /** Calls of which only a part of the items exists. */
@@ -97,7 +96,7 @@ function tornCalls(ended: ReadonlySet<string>): number {
 
 /** True when everything that was promised holds, and something was delivered at all. */
 export function isKept(verdict: Verdict): boolean {
-  const { lost, duplicates, torn, leasesLeft, unfinished, integrity, delivered } = verdict;
-  const broken = lost + duplicates + torn + leasesLeft + unfinished;
-  return broken === 0 && integrity === "ok" && delivered > 0;
+  const { lost, duplicates, torn, astray: strays, leasesLeft, unfinished } = verdict;
+  const broken = lost + duplicates + torn + strays + leasesLeft + unfinished;
+  return broken === 0 && verdict.integrity === "ok" && verdict.delivered > 0;
 }

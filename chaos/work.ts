@@ -1,5 +1,5 @@
 /** The work of the campaign: what is added, and what is done with it. */
-import type { Batch, BatchContext, Batchwork, Logger } from "batchwork";
+import type { Batch, BatchContext, Batchwork, BatchworkOptions, Logger } from "batchwork";
 
 /** `uid` is `life-call-index-count`: which call of which process, and how many items it carried. */
 export interface ChaosItem {
@@ -24,7 +24,7 @@ export const ENGINE = {
   tickIntervalMs: 100,
   pollMs: 10,
   maxCrashes: MAX_CRASHES,
-} as const;
+} as const satisfies Partial<BatchworkOptions>;
 
 /** Being taken for dead is what happens here; nobody needs to read about it. */
 export const SILENT: Logger = {
@@ -34,40 +34,74 @@ export const SILENT: Logger = {
   error: () => undefined,
 };
 
-/** Table of the handlers' effects, in the same file as the engine's. */
+/** Table of the handlers' effects, in the same database as the engine's. */
 export const EFFECTS_TABLE = "effects";
-
-export const INSERT_EFFECT = `INSERT INTO ${EFFECTS_TABLE} (uid, batch) VALUES (?, ?)`;
 
 /** What a process does at two points of each delivery. */
 export interface Steps {
   /** At its start. */
   readonly begin: (context: BatchContext<ChaosItem>) => Promise<void> | void;
-  /** Writes the effects of these items and acknowledges the batch. */
-  readonly commit: (context: BatchContext<ChaosItem>, uids: readonly string[]) => Promise<void>;
+  /** Writes the effects of these items, adds what `follow` gives, and acknowledges the batch. */
+  readonly commit: (
+    context: BatchContext<ChaosItem>,
+    uids: readonly string[],
+    follow: Follow | undefined,
+  ) => Promise<void>;
+  /** Retries of an item. Where it is the storage that fails, more of them. Default 2. */
+  readonly retries?: number;
 }
 
-/** As it should be done: the effects commit with the acknowledgement. */
-export async function commitTogether(
-  context: BatchContext<ChaosItem>,
-  uids: readonly string[],
-): Promise<void> {
-  await context.tx((tx) => {
-    const insert = tx.prepare(INSERT_EFFECT);
-    for (const uid of uids) insert.run(uid, context.id);
-  });
+/** One item that is added where a batch of the campaign is acknowledged, by the same commit. */
+export interface Follow {
+  readonly batch: Batch<ChaosItem>;
+  readonly item: ChaosItem;
 }
 
-/** Defines the queue of the campaign. */
-export function define(engine: Batchwork, { begin, commit }: Steps): Batch<ChaosItem> {
-  return engine.batch<ChaosItem>({
+/** The queues of a campaign. */
+export interface Queues {
+  readonly chaos: Batch<ChaosItem>;
+  /** Gets one item for each batch of `chaos` that has effects. */
+  readonly follow: Batch<ChaosItem>;
+  /** Gets an item when somebody wants to know whether things work again. */
+  readonly probe: Batch<ChaosItem>;
+}
+
+/** The effect of the item that follows a batch. */
+export function followUid(batchId: string): string {
+  return `follow-${batchId}`;
+}
+
+const RETRIES = 2;
+/** What nothing is wrong with must not die of what is done to the storage. */
+const RETRIES_MANY = 100;
+const RETRY_MS = 20;
+const RETRY_MS_MAX = 100;
+
+/** Defines the queues of the campaign. */
+export function define(engine: Batchwork, { begin, commit, retries = RETRIES }: Steps): Queues {
+  const plain = (name: string): Batch<ChaosItem> =>
+    engine.batch<ChaosItem>({
+      name,
+      maxSize: 20,
+      maxWaitMs: 10,
+      retries: { max: RETRIES_MANY, baseDelay: RETRY_MS, maxDelay: RETRY_MS_MAX },
+      handler: async (context) =>
+        commit(
+          context,
+          context.batch.map(({ uid }) => uid),
+          undefined,
+        ),
+    });
+  const follow = plain("follow");
+  const probe = plain("probe");
+  const chaos = engine.batch<ChaosItem>({
     name: "chaos",
     maxSize: 20,
     maxWaitMs: 20,
     groupBy: ({ group }) => group,
     groupConcurrency: 2,
     concurrency: 4,
-    retries: { max: 2, baseDelay: 20 },
+    retries: { max: retries, baseDelay: RETRY_MS, maxDelay: RETRY_MS_MAX },
     handler: async (context) => {
       await begin(context);
       const done: string[] = [];
@@ -76,7 +110,10 @@ export function define(engine: Batchwork, { begin, commit }: Steps): Batch<Chaos
         if (fails) context.fail(index, new Error(`${uid} is ${fate}`));
         else done.push(uid);
       }
-      if (done.length > 0) await commit(context, done);
+      if (done.length === 0) return;
+      const item: ChaosItem = { uid: followUid(context.id), group: "", fate: "fine" };
+      await commit(context, done, { batch: follow, item });
     },
   });
+  return { chaos, follow, probe };
 }

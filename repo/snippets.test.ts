@@ -9,7 +9,16 @@ import { runNode, runProgram } from "./run-program.ts";
 
 const TIMEOUT_MS = 60_000;
 const root = join(import.meta.dirname, "..");
-const documents = ["README.md", "docs/guides/start.md"];
+const documents = [
+  "README.md",
+  "docs/guides/start.md",
+  "docs/guides/idempotency.md",
+  "docs/guides/from-oqronkit.md",
+  "docs/guides/observability.md",
+  "docs/guides/validation.md",
+  "docs/guides/postgres.md",
+  "docs/guides/moving-to-postgres.md",
+];
 
 /** What the README's snippet takes for granted of the reader's own program. */
 const READERS_OWN = `

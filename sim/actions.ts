@@ -1,6 +1,7 @@
 /** What happens to the world from outside in one step: work arrives, people call, things break. */
 import { BatchworkError, type Batch } from "batchwork";
 import type { SimItem } from "./item.ts";
+import { addKeyed, repeatDue } from "./keyed.ts";
 import type { Life } from "./life.ts";
 import type { QueuePlan } from "./plan.ts";
 import type { World } from "./world.ts";
@@ -9,7 +10,14 @@ import type { World } from "./world.ts";
 const BACKLOG_MAX = 120;
 
 /** What calls may reject with when storage calls fail and engines stop. */
-const EXPECTED = new Set(["STORAGE_FAILED", "STORAGE_BUSY", "STOPPED", "PAUSED"]);
+const EXPECTED = new Set([
+  "STORAGE_FAILED",
+  "STORAGE_BUSY",
+  "STOPPED",
+  "PAUSED",
+  // The ledger knows whether it is right.
+  "KEY_CONFLICT",
+]);
 
 /** One step. */
 export function act(world: World): void {
@@ -18,6 +26,7 @@ export function act(world: World): void {
   const { plan, rng } = world;
   const up = world.up();
   if (up.length === 0) return;
+  repeatDue(world, up, (life, error) => expect(world, life, "repeated add", error));
   if (rng.chance(plan.addRate) && world.unfinishedCount < BACKLOG_MAX) add(world, rng.pick(up));
   if (rng.chance(plan.controlRate)) control(world, rng.pick(up));
 }
@@ -33,6 +42,10 @@ function add(world: World, life: Life): void {
   const uids = items.map(({ uid }) => uid);
   world.calls.push(uids);
   world.ledger.note(life.name, `add ${queue.name} [${uids.join(" ")}]`);
+  if (plan.keyed > 0 && rng.chance(plan.keyed)) {
+    addKeyed(world, life, n, items, (error) => expect(world, life, "keyed add", error));
+    return;
+  }
   const [first] = items as [SimItem];
   void (async () => {
     try {

@@ -70,6 +70,8 @@ export interface Plan {
   readonly faults: Faults;
   /** Chance of an add per step. */
   readonly addRate: number;
+  /** Share of adds with idempotency keys; each is repeated now and then. */
+  readonly keyed: number;
   /** Chance of one of the rarer calls per step: flush, pause, drain, stop, redrive, … */
   readonly controlRate: number;
   /** Share of items that fail for a while, and of those that always do. */
@@ -136,6 +138,7 @@ export function planOf(seed: number): Plan {
     poison: rng.chance(0.4) ? rng.between(0, 0.06) : 0,
     killers: !calm && rng.chance(0.3) ? rng.between(0, 0.01) : 0,
     restartAll: !calm && rng.chance(0.5),
+    keyed: rng.chance(0.25) ? rng.between(0.1, 0.6) : 0,
   };
 }
 

@@ -65,6 +65,7 @@ const SCENARIO: Omit<Plan, "store"> = {
   flaky: 0.1,
   poison: 0.05,
   killers: 0,
+  keyed: 0.3,
   restartAll: false,
 };
 

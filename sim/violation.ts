@@ -23,6 +23,7 @@ export type Invariant =
   | "slow is not dead"
   | "flush and drain mean it"
   | "add is all or nothing"
+  | "one item per key"
   | "order per producer"
   | "time runs, and forward"
   | "onDead is told"

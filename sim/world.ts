@@ -4,6 +4,7 @@ import type { Ledger } from "./ledger/ledger.ts";
 import type { ItemRecord } from "./ledger/records.ts";
 import type { FaultSwitch } from "./faults.ts";
 import type { Fate, SimItem } from "./item.ts";
+import type { Repeat } from "./keyed.ts";
 import { Life } from "./life.ts";
 import type { MutantRun } from "./mutants/mutant.ts";
 import type { Plan, QueuePlan } from "./plan.ts";
@@ -43,6 +44,8 @@ export class World implements Parts {
   readonly slots: readonly Slot[];
   /** Items by calls that promise all or nothing. */
   readonly calls: (readonly number[])[] = [];
+  /** Adds with keys that will be made again. */
+  repeats: readonly Repeat[] = [];
   acknowledged = 0;
   deliveries = 0;
   retries = 0;

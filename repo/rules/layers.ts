@@ -1,7 +1,7 @@
 /** Who may import whom, what the core may not do, and the one door to time and chance. */
 import path from "node:path/posix";
-import { SRC, isSource, source } from "./rule.ts";
-import type { Rule } from "./rule.ts";
+import { CONVEX, SRC, isConvexSource, isSource, source } from "./rule.ts";
+import type { Rule, TextFile } from "./rule.ts";
 import { importsOf, isReference, memberOf, nameOf, placesOf } from "./syntax.ts";
 
 /** What each folder may import: folders and files below `src/`, and modules from outside. */
@@ -16,12 +16,12 @@ const LAYERS: readonly Layer[] = [
   { folder: "core/", inside: ["core/"], outside: [] },
   {
     folder: "storage/sqlite/",
-    inside: ["core/", "storage/storage.ts", "storage/sqlite/"],
+    inside: ["core/", "storage/storage.ts", "storage/promotion.ts", "storage/sqlite/"],
     outside: [/^node:sqlite$/v],
   },
   {
     folder: "storage/postgres/",
-    inside: ["core/", "storage/storage.ts", "storage/postgres/"],
+    inside: ["core/", "storage/storage.ts", "storage/promotion.ts", "storage/postgres/"],
     outside: [/^pg$/v],
   },
   {
@@ -29,32 +29,38 @@ const LAYERS: readonly Layer[] = [
     inside: ["core/", "storage/storage.ts", "storage/memory/"],
     outside: [],
   },
-  { folder: "storage/", inside: ["core/"], outside: [] },
+  { folder: "storage/", inside: ["core/", "storage/keyed.ts"], outside: [] },
   {
     // The engine itself keeps `persist: false` batches in the memory storage.
     folder: "runtime/",
     inside: ["core/", "runtime/", "storage/storage.ts", "storage/memory/"],
-    outside: [/^node:/v, /^devalue$/v],
+    outside: [/^node:/v, /^devalue$/v, /^@opentelemetry\/api$/v],
+  },
+  {
+    folder: "promote/",
+    inside: ["core/", "promote/", "runtime/clock.ts", "storage/promotion.ts"],
+    outside: [/^node:crypto$/v],
   },
   { folder: "testing/", inside: [""], outside: [/^node:/v] },
   { folder: "", inside: [""], outside: [] },
 ];
 
+function brokenImports(file: TextFile, here: string, layers: readonly Layer[]): string[] {
+  const layer = layers.find(({ folder }) => here.startsWith(folder));
+  return importsOf(file).flatMap(({ from, line }) => {
+    if (!from.startsWith(".")) {
+      return layer?.outside.some((one) => one.test(from)) ? [] : [`line ${line}: ${from}`];
+    }
+    const target = path.join(path.dirname(here), from);
+    const allowed = layer?.inside.some((one) => target.startsWith(one)) ?? false;
+    return allowed && !target.startsWith("..") ? [] : [`line ${line}: ${from}`];
+  });
+}
+
 const imports: Rule = {
   name: "imports point downward",
   applies: isSource,
-  check: (file) => {
-    const here = file.path.slice(SRC.length);
-    const layer = LAYERS.find(({ folder }) => here.startsWith(folder));
-    return importsOf(file).flatMap(({ from, line }) => {
-      if (!from.startsWith(".")) {
-        return layer?.outside.some((one) => one.test(from)) ? [] : [`line ${line}: ${from}`];
-      }
-      const target = path.join(path.dirname(here), from);
-      const allowed = layer?.inside.some((one) => target.startsWith(one)) ?? false;
-      return allowed && !target.startsWith("..") ? [] : [`line ${line}: ${from}`];
-    });
-  },
+  check: (file) => brokenImports(file, file.path.slice(SRC.length), LAYERS),
   bad: [
     source("core/a.ts", 'import { join } from "node:path";'),
     source("core/a.ts", 'import { stringify } from "devalue";'),
@@ -68,6 +74,7 @@ const imports: Rule = {
     source("runtime/a.ts", 'import { sqlite } from "../storage/sqlite/index.ts";'),
     source("runtime/a.ts", 'import { manualClock } from "../testing/manual-clock.ts";'),
     source("runtime/a.ts", 'import chalk from "chalk";'),
+    source("promote/a.ts", 'import { sqlite } from "../storage/sqlite/index.ts";'),
     source("testing/a.ts", 'import { main } from "../../../../sim/main.ts";'),
   ],
   good: [
@@ -75,6 +82,37 @@ const imports: Rule = {
     source("storage/postgres/a.ts", 'const { default: pg } = await import("pg");'),
     source("runtime/a.ts", 'import { memory } from "../storage/memory/index.ts";'),
     source("core/a.ts", 'import { b } from "./b.ts";'),
+  ],
+};
+
+/** The same for the Convex package. A component runs where there is no Node. */
+const CONVEX_OUTSIDE = [/^convex\/(?:server|values)$/v];
+
+const CONVEX_LAYERS: readonly Layer[] = [
+  { folder: "core/", inside: ["core/"], outside: [] },
+  { folder: "base/", inside: ["core/", "base/"], outside: CONVEX_OUTSIDE },
+  ...["batch/", "pool/", "worker/"].map((folder) => ({
+    folder,
+    inside: ["core/", "base/", folder],
+    outside: CONVEX_OUTSIDE,
+  })),
+  { folder: "test/", inside: [""], outside: [...CONVEX_OUTSIDE, /^convex-test$/v] },
+  { folder: "", inside: [""], outside: CONVEX_OUTSIDE },
+];
+
+const convexImports: Rule = {
+  name: "imports of the Convex package point downward, and none of them needs Node",
+  applies: isConvexSource,
+  check: (file) => brokenImports(file, file.path.slice(CONVEX.length), CONVEX_LAYERS),
+  bad: [
+    { path: `${CONVEX}core/a.ts`, text: 'import { v } from "convex/values";' },
+    { path: `${CONVEX}base/a.ts`, text: 'import { loop } from "../pool/loop.js";' },
+    { path: `${CONVEX}pool/a.ts`, text: 'import schema from "../worker/schema.js";' },
+    { path: `${CONVEX}pool/a.ts`, text: 'import { Buffer } from "node:buffer";' },
+    { path: `${CONVEX}client/a.ts`, text: 'import { Batchwork } from "batchwork";' },
+  ],
+  good: [
+    { path: `${CONVEX}client/a.ts`, text: 'import type { A } from "../pool/_generated/api.js";' },
   ],
 };
 
@@ -185,4 +223,10 @@ const environment: Rule = {
   ],
 };
 
-export const LAYER: readonly Rule[] = [imports, synchronousCore, oneDoor, environment];
+export const LAYER: readonly Rule[] = [
+  imports,
+  convexImports,
+  synchronousCore,
+  oneDoor,
+  environment,
+];

@@ -24,6 +24,13 @@ export function isSource(path: string): boolean {
   return path.startsWith(SRC) && path.endsWith(".ts");
 }
 
+/** The Convex package: what is written by hand. Its files import each other as `.js`. */
+export const CONVEX = "packages/convex/src/";
+
+export function isConvexSource(path: string): boolean {
+  return path.startsWith(CONVEX) && path.endsWith(".ts") && !path.includes("/_generated/");
+}
+
 export function isTest(path: string): boolean {
   return path.endsWith(".test.ts");
 }

@@ -1,5 +1,6 @@
 /** One process's door to the shared storage, with the ledger looking on. */
 import { hasCode } from "../../packages/batchwork/src/core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../packages/batchwork/src/core/keyed.ts";
 import type { Lease } from "../../packages/batchwork/src/core/lease.ts";
 import type { Outcome } from "../../packages/batchwork/src/core/settle.ts";
 import type {
@@ -22,6 +23,7 @@ import type {
 import type { ProcessClock } from "../scheduler.ts";
 import { noteAppended, noteDiscarded, noteMadeDue, noteRedriven } from "./append.ts";
 import { noteExchanged } from "./exchange.ts";
+import { noteKeyed, storedOf } from "./keyed.ts";
 import type { Ledger } from "./ledger.ts";
 import { noteAbsolved, noteEnrolled, noteHeartbeat, noteReaped, noteReleased } from "./leases.ts";
 import type { Grant } from "./records.ts";
@@ -112,6 +114,24 @@ export class LedgerStorage implements Storage {
     const appended = await this.#inner.appendWithin(tx, chunks);
     this.#staged.push({ chunks, appended });
     return appended;
+  }
+
+  appendKeyed(append: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.#serially(async () => {
+      const answers = await this.#inner.appendKeyed(append);
+      const { chunks, appended } = storedOf(append, answers);
+      this.#noteAppended(chunks, appended);
+      noteKeyed(this.#ledger, append, answers);
+      return answers;
+    });
+  }
+
+  appendKeyedInside(): never {
+    throw new Error("No simulated handler adds items with keys inside its transaction.");
+  }
+
+  async appendKeyedWithin(): Promise<never> {
+    return this.appendKeyedInside();
   }
 
   exchange(request: Exchange): Promise<Exchanged> {
@@ -293,8 +313,8 @@ export class LedgerStorage implements Storage {
     });
   }
 
-  takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
-    return this.#serially(async () => this.#inner.takeUnnotified(queue, limit, retryMs));
+  takeUnnotified(queues: readonly number[], limit: number, retryMs: number): Promise<DeadRow[]> {
+    return this.#serially(async () => this.#inner.takeUnnotified(queues, limit, retryMs));
   }
 
   acknowledgeDead(ids: readonly number[]): Promise<void> {

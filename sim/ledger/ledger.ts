@@ -45,6 +45,8 @@ export class Ledger {
   readonly byText = new Map<string, ItemRecord>();
   readonly byUid = new Map<number, ItemRecord>();
   readonly byId = new Map<string, ItemRecord>();
+  /** By queue and idempotency key: the item that holds it. */
+  readonly keys = new Map<string, ItemRecord>();
   readonly batches = new Map<number, BatchRecord>();
   readonly live = new Set<BatchRecord>();
   readonly grants = new Map<number, Grant>();

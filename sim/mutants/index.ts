@@ -11,6 +11,9 @@ import { effectsOutside } from "./effects-outside.ts";
 import { flushForgotten } from "./flush-forgotten.ts";
 import { groupLimitIgnored } from "./group-limit-ignored.ts";
 import { idReused } from "./id-reused.ts";
+import { keyCheckedOutside } from "./key-checked-outside.ts";
+import { keyConflictIgnored } from "./key-conflict-ignored.ts";
+import { keyEndsEarly } from "./key-ends-early.ts";
 import { lookForgotten } from "./look-forgotten.ts";
 import { neverAbsolved } from "./never-absolved.ts";
 import { neverDeadly } from "./never-deadly.ts";
@@ -47,6 +50,9 @@ export const MUTANTS: readonly Mutant[] = [
   flushForgotten,
   groupLimitIgnored,
   idReused,
+  keyCheckedOutside,
+  keyConflictIgnored,
+  keyEndsEarly,
   lookForgotten,
   neverAbsolved,
   neverDeadly,

@@ -8,8 +8,8 @@ export const toldTooSoon: Mutant = {
   begin: () => ({
     storage: (inner) =>
       decorate(inner, {
-        takeUnnotified: async (queue, limit, retryMs) => {
-          const rows = await inner.takeUnnotified(queue, limit, retryMs);
+        takeUnnotified: async (queues, limit, retryMs) => {
+          const rows = await inner.takeUnnotified(queues, limit, retryMs);
           await inner.acknowledgeDead(rows.map(({ id }) => id));
           return rows;
         },

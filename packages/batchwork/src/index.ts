@@ -10,10 +10,36 @@ export type { Storage } from "./storage/storage.ts";
 // ── Batch ──
 export { Batch } from "./runtime/accumulator.ts";
 export type { BatchStatus, RunningBatchStatus } from "./runtime/batch-status.ts";
-export type { BatchOptions, DeadLetterOptions, RetryOptions } from "./runtime/batch-options.ts";
+export type {
+  BatchOptions,
+  DeadLetterOptions,
+  RetryOptions,
+  SchemaBatchOptions,
+  TargetOptions,
+} from "./runtime/batch-options.ts";
 export type { BatchContext } from "./runtime/context.ts";
 export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";
 export type { AddResult } from "./runtime/intake.ts";
+export type { AddOptions, BulkOptions } from "./runtime/add-options.ts";
+
+// ── Watching: events and hooks ──
+export type {
+  BatchEvent,
+  BatchEvents,
+  DeliveryEvent,
+  EngineEvents,
+  Listener,
+} from "./runtime/events.ts";
+export type { BatchHooks, HookJob } from "./runtime/hooks.ts";
+
+// ── Schemas ──
+export {
+  SchemaError,
+  type SchemaInput,
+  type SchemaIssue,
+  type SchemaOutput,
+  type StandardSchema,
+} from "./core/schema.ts";
 
 // ── Dead letters ──
 export {
@@ -22,6 +48,10 @@ export {
   type DeadLetter,
   type DeadLetterQuery,
 } from "./runtime/dead-letters.ts";
+
+// ── Moving to another storage ──
+export { promote, type PromoteOptions } from "./promote/promote.ts";
+export type { PromotionReport } from "./storage/promotion.ts";
 
 // ── Errors ──
 export { BatchworkError, hasCode, type ErrorCode, type StoredError } from "./core/errors.ts";

@@ -25,12 +25,23 @@ export interface Codec {
    * an item with more values than its bytes could hold; the bytes themselves are not counted here.
    */
   encode(item: unknown): string;
+  /**
+   * The texts of these items, joined, as `encode` and `joinItems` would make them, at two thirds of
+   * the cost. `null` where it takes a look at each item to tell: nothing is thrown here.
+   */
+  encodeAll(items: readonly unknown[]): string | null;
   /** All items of these pieces, in order. A piece is one item text or more, joined. */
   decode(pieces: readonly string[]): unknown[];
 }
 
 /** Item texts of one chunk are joined by this. JSON text never holds a raw newline. */
 export const SEPARATOR = ",\n";
+
+/** Where one object ends and the next begins; also inside an item that holds a list of objects. */
+const BOUNDARY = /\},\{/g;
+
+/** The same with the separator in between. */
+const SEPARATED = `}${SEPARATOR}{`;
 
 /** The only key of the object that wraps a rich item. No JSON text begins with it by chance. */
 const RICH_KEY = "\u0000rich";
@@ -59,6 +70,14 @@ export function createCodec(rich: RichFormat): Codec {
         throw new BatchworkError("ITEM_INVALID", message, { field: "$", value: item, cause });
       }
     },
+    encodeAll: (items) => {
+      for (const item of items) if (!isRecord(item) || !isPlain(item)) return null;
+      const text = textOf(items);
+      if (text === null || text.includes(RICH_MARK)) return null;
+      const joined = text.slice(1, -1).replaceAll(BOUNDARY, SEPARATED);
+      // Each object adds the one newline behind it. Any more are inside of items.
+      return joined.length === text.length - 3 + items.length ? joined : null;
+    },
     decode: (pieces) => {
       try {
         const text = pieces.length === 1 ? (pieces[0] as string) : pieces.join(SEPARATOR);
@@ -71,6 +90,20 @@ export function createCodec(rich: RichFormat): Codec {
       }
     },
   };
+}
+
+/** JSON, or `null` for what only pretended to be plain, as a Proxy may. */
+function textOf(items: readonly unknown[]): string | null {
+  try {
+    return JSON.stringify(items);
+  } catch {
+    return null;
+  }
+}
+
+/** True for what JSON writes in braces. */
+function isRecord(item: unknown): boolean {
+  return typeof item === "object" && item !== null && !Array.isArray(item);
 }
 
 /** True for an object that is, or looks like, a wrapped rich item. */

@@ -11,10 +11,16 @@ export type ErrorCode =
   | "NAME_TAKEN"
   /** An item cannot be stored without changing it. `field` is the path inside the item. */
   | "ITEM_INVALID"
+  /** The `schema` has to be awaited, and what was called cannot wait. Nothing was stored. */
+  | "SCHEMA_ASYNC"
   /** One item is larger than the item limit or than the batch's `maxBytes`. */
   | "ITEM_TOO_LARGE"
   /** One call carries more items or bytes than one call may. */
   | "CALL_TOO_LARGE"
+  /** An idempotency key is no text of 1 to 512 characters, or has characters it may not have. */
+  | "KEY_INVALID"
+  /** An item of other content holds the idempotency key in `value`. Nothing was stored. */
+  | "KEY_CONFLICT"
   /** The queue is paused, so what was asked for would never happen. */
   | "PAUSED"
   /** The engine is stopping or stopped and takes no new work. */
@@ -43,6 +49,14 @@ export type ErrorCode =
   | "SCHEMA_NEWER"
   /** The database does not give the promised durability. */
   | "NOT_DURABLE"
+  /** The storage was moved to another by `promote`, or is about to be. Nothing was written. */
+  | "STORAGE_MOVED"
+  /** A process still works on the storage that was to be moved. Nothing was moved. */
+  | "PROMOTE_SOURCE_BUSY"
+  /** The storage to move to has held items before. Nothing was moved. */
+  | "PROMOTE_TARGET_USED"
+  /** What arrived is not what was sent, or the source contradicts itself. Nothing was moved. */
+  | "PROMOTE_MISMATCH"
   /** The storage failed; `cause` has its error. The write may or may not have happened. */
   | "STORAGE_FAILED";
 

@@ -1,5 +1,13 @@
 /** `batchwork/core`: the pure decisions, without clock, randomness or storage of their own. */
 export { halves } from "./bisect.ts";
+export {
+  adaptedSize,
+  askedSize,
+  GROWTH_MAX,
+  SHRINK,
+  type MeasuredDelivery,
+  type SizeTarget,
+} from "./adaptive-size.ts";
 export { advanceClock, type Clock, type ClockReading, type Timer } from "./clock.ts";
 export {
   createCodec,
@@ -42,6 +50,7 @@ export {
 export * from "./limits.ts";
 export {
   compact,
+  idAt,
   indexAt,
   isRun,
   itemCount,
@@ -49,6 +58,7 @@ export {
   itemIds,
   memberCount,
   packMembers,
+  placeOf,
   selectMembers,
   unpackMembers,
   type Member,
@@ -62,7 +72,16 @@ export {
   type ResolvedBatchOptions,
   type ResolvedEngineOptions,
   type RetryOptions,
+  type TargetOptions,
 } from "./options.ts";
+export {
+  SchemaError,
+  type SchemaInput,
+  type SchemaIssue,
+  type SchemaOutput,
+  type SchemaResult,
+  type StandardSchema,
+} from "./schema.ts";
 export { maxAttempts, retryDelayMs, type RetryPolicy } from "./retry.ts";
 export {
   settle,

@@ -74,6 +74,9 @@ export function isName(text: string): boolean {
 /** Characters of a group key. Any string will do, also the empty one; it is part of index keys. */
 export const GROUP_KEY_CHARACTERS_MAX = 512;
 
+/** Characters of an idempotency key, for the same reason. */
+export const IDEMPOTENCY_KEY_CHARACTERS_MAX = 512;
+
 // ── Batches ──────────────────────────────────────────────────────────────────────────────────────
 
 /** Items in a batch: all of them are in memory at once, as text and as values. */

@@ -10,6 +10,8 @@ export interface Member {
   readonly items: Run | readonly number[];
   /** True when these are all the items of the chunk, so finishing them frees it at once. */
   readonly whole: boolean;
+  /** The ids of the items, where they were moved to this chunk and kept the ids they had before. */
+  readonly ids?: readonly string[];
 }
 
 /** `count` consecutive indices from `from`. */
@@ -50,12 +52,23 @@ export function itemIdPrefix(chunk: number): string {
   return `${chunk}:`;
 }
 
+/** The id of the `n`-th item of a member. */
+export function idAt(member: Member, n: number): string {
+  return member.ids?.[n] ?? itemId(member.chunk, indexAt(member, n));
+}
+
+/** The inverse of {@link itemId}. */
+export function placeOf(id: string): { readonly chunk: number; readonly index: number } {
+  const [chunk, index] = id.split(":");
+  return { chunk: Number(chunk), index: Number(index) };
+}
+
 /** The ids of all items of a batch, in batch order. */
 export function itemIds(members: readonly Member[]): string[] {
   const ids: string[] = [];
   for (const member of members) {
     const count = memberCount(member);
-    for (let n = 0; n < count; n++) ids.push(itemId(member.chunk, indexAt(member, n)));
+    for (let n = 0; n < count; n++) ids.push(idAt(member, n));
   }
   return ids;
 }
@@ -71,13 +84,20 @@ export function selectMembers(members: readonly Member[], positions: readonly nu
   for (const member of members) {
     const end = start + memberCount(member);
     const indices: number[] = [];
+    const first = next;
     while (next < positions.length && (positions[next] as number) < end) {
       indices.push(indexAt(member, (positions[next] as number) - start));
       next++;
     }
     if (indices.length > 0) {
       const whole = member.whole && indices.length === end - start;
-      selected.push({ chunk: member.chunk, items: compact(indices), whole });
+      const part = { chunk: member.chunk, items: compact(indices), whole };
+      const { ids } = member;
+      if (ids === undefined) selected.push(part);
+      else {
+        const taken = positions.slice(first, next).map((position) => ids[position - start] as string);
+        selected.push({ ...part, ids: taken });
+      }
     }
     start = end;
   }
@@ -92,13 +112,16 @@ export function compact(indices: readonly number[]): Run | readonly number[] {
 }
 
 type Packed =
-  readonly [number, number, number, 0 | 1] | readonly [number, readonly number[], 0 | 1];
+  | readonly [number, number, number, 0 | 1]
+  | readonly [number, readonly number[], 0 | 1]
+  | readonly [number, Run | readonly number[], 0 | 1, "ids", readonly string[]];
 
 /** Members as the compact text that storages keep. */
 export function packMembers(members: readonly Member[]): string {
   return JSON.stringify(
-    members.map(({ chunk, items, whole }): Packed => {
+    members.map(({ chunk, items, whole, ids }): Packed => {
       const flag = whole ? 1 : 0;
+      if (ids !== undefined) return [chunk, items, flag, "ids", ids];
       return isRun(items) ? [chunk, items.from, items.count, flag] : [chunk, items, flag];
     }),
   );
@@ -107,6 +130,10 @@ export function packMembers(members: readonly Member[]): string {
 /** The inverse of {@link packMembers}. */
 export function unpackMembers(text: string): Member[] {
   return (JSON.parse(text) as Packed[]).map((packed): Member => {
+    if (packed.length === 5) {
+      const [chunk, items, flag, , ids] = packed;
+      return { chunk, items, whole: flag === 1, ids };
+    }
     if (packed.length === 4) {
       const [chunk, from, count, flag] = packed;
       return { chunk, items: { from, count }, whole: flag === 1 };

@@ -15,12 +15,14 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import type { RetryPolicy } from "./retry.ts";
+import { standardSchema } from "./schema.ts";
 import type { BatchSettings, EngineSettings } from "./settings.ts";
+import { completeTarget, target, type TargetFields } from "./target-option.ts";
 
-export type { BatchSettings, EngineSettings, RetryOptions } from "./settings.ts";
+export type { BatchSettings, EngineSettings, RetryOptions, TargetOptions } from "./settings.ts";
 
 /** An engine's options, complete. */
-export type ResolvedEngineOptions = Readonly<Required<EngineSettings>>;
+export type ResolvedEngineOptions = Readonly<Required<Omit<EngineSettings, "leaderElection">>>;
 
 /** A definition's options, complete. */
 export interface ResolvedBatchOptions {
@@ -28,6 +30,8 @@ export interface ResolvedBatchOptions {
   readonly maxSize: number;
   readonly maxWaitMs: number;
   readonly maxBytes: number;
+  /** `undefined` for batches of up to `maxSize` whatever they take. */
+  readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
   /** `Infinity` without `groupBy`: there is one group, and `concurrency` alone limits it. */
   readonly groupConcurrency: number;
   readonly concurrency: number;
@@ -36,6 +40,8 @@ export interface ResolvedBatchOptions {
   /** `undefined` for no limit. */
   readonly timeout: number | undefined;
   readonly persist: boolean;
+  /** `Infinity` for ever. */
+  readonly keyTtlMs: number;
   readonly tags: readonly string[];
   /** Dead letters are stored in any case; this only says whether `onDead` is called for them. */
   readonly deadLetter: { readonly enabled: boolean };
@@ -43,6 +49,7 @@ export interface ResolvedBatchOptions {
 
 const HEARTBEATS_PER_LEASE = 3;
 const MAX_DELAY_DEFAULT_MS = 60 * 60 * 1000;
+const KEY_TTL_DEFAULT_MS = 24 * 60 * 60 * 1000;
 
 const { callable, choice, flag, fraction, group, name, port, tags, whole } = field;
 
@@ -57,6 +64,7 @@ const STORAGE = ["open", "close", "append", "exchange"];
 /** Defaults that depend on another option are `undefined` here and filled in below. */
 interface EngineFields extends Omit<ResolvedEngineOptions, "heartbeatMs"> {
   readonly heartbeatMs: number | undefined;
+  readonly leaderElection: boolean | undefined;
   readonly storage: unknown;
   readonly logger: unknown;
   readonly clock: unknown;
@@ -70,6 +78,7 @@ const ENGINE: Spec<EngineFields> = {
   tickIntervalMs: orElse(lookMs, 1000),
   pollMs: orElse(whole({ minimum: 1, maximum: LOOK_MS_MAX, unit: "ms" }), 50),
   maxCrashes: orElse(whole({ minimum: 1, maximum: CRASHES_MAX, unit: "crashes" }), 3),
+  leaderElection: orElse(flag(), undefined),
   logger: orElse(port(LOGGER, "leave it out for the console"), undefined),
   clock: orElse(port(CLOCK, "leave it out for the system's"), undefined),
 };
@@ -91,11 +100,20 @@ const DEAD_LETTER: Spec<{ enabled: boolean; onDead: unknown }> = {
   onDead: orElse(callable(), undefined),
 };
 
-type Adjusted = "retries" | "deadLetter" | "concurrency" | "groupConcurrency";
+const HOOKS: Spec<Record<"onSuccess" | "onFail", unknown>> = {
+  onSuccess: orElse(callable(), undefined),
+  onFail: orElse(callable(), undefined),
+};
+
+type Adjusted = "target" | "retries" | "deadLetter" | "concurrency" | "groupConcurrency";
 
 interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly handler: unknown;
   readonly groupBy: unknown;
+  readonly schema: unknown;
+  readonly hooks: unknown;
+  readonly target: TargetFields;
+  readonly minSize: number | undefined;
   readonly concurrency: number | undefined;
   readonly groupConcurrency: number | undefined;
   readonly retries: RetryFields;
@@ -111,6 +129,9 @@ const BATCH: Spec<BatchFields> = {
     whole({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: "bytes", unlimited: true }),
     Number.POSITIVE_INFINITY,
   ),
+  target,
+  minSize: orElse(whole({ minimum: 1, maximum: BATCH_ITEMS_MAX, unit: "items" }), undefined),
+  schema: standardSchema(),
   groupBy: orElse(callable(), undefined),
   groupConcurrency: orElse(
     whole({ minimum: 1, maximum: CONCURRENCY_MAX, unit: "batches of a group", unlimited: true }),
@@ -120,8 +141,13 @@ const BATCH: Spec<BatchFields> = {
   retries: group(RETRIES),
   onFailure: orElse(choice("retry", "bisect"), "retry"),
   deadLetter: group(DEAD_LETTER),
+  hooks: group(HOOKS),
   timeout: orElse(whole({ minimum: 1, maximum: WAIT_MS_MAX, unit: "ms" }), undefined),
   persist: orElse(flag(), true),
+  keyTtlMs: orElse(
+    whole({ minimum: 0, maximum: WAIT_MS_MAX, unit: "ms", unlimited: true }),
+    KEY_TTL_DEFAULT_MS,
+  ),
   tags: orElse(tags(), []),
 };
 
@@ -154,12 +180,14 @@ export function resolveBatchOptions(
     maxSize: fields.maxSize,
     maxWaitMs: fields.maxWaitMs,
     maxBytes: fields.maxBytes,
+    target: completeTarget(subject, fields, options.target !== undefined),
     groupConcurrency: completeGroupConcurrency(subject, fields),
     concurrency: fields.concurrency ?? engine.concurrency,
     retries: completeRetries(subject, fields.retries),
     onFailure: fields.onFailure,
     timeout: fields.timeout,
     persist: fields.persist,
+    keyTtlMs: fields.keyTtlMs,
     tags: fields.tags,
     deadLetter: Object.freeze({ enabled: fields.deadLetter.enabled }),
   });

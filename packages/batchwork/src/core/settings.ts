@@ -18,8 +18,10 @@ export interface EngineSettings {
    */
   readonly heartbeatMs?: number;
   /**
-   * At most this long without a look at the storage, ms. A backstop: work is normally noticed at
-   * once. 10 to 3,600,000 (one hour). Default 1,000, as OqronKit's `tickIntervalMs`.
+   * At most this long without a look at the storage, ms; up to a fifth less, by chance. A backstop:
+   * work is normally noticed at once. On PostgreSQL a process with nothing to do looks two and a
+   * half times as seldom, so by default it sends less than one query a second. 10 to 3,600,000
+   * (one hour). Default 1,000, as OqronKit's `tickIntervalMs`.
    */
   readonly tickIntervalMs?: number;
   /**
@@ -32,6 +34,11 @@ export interface EngineSettings {
    * items become dead letters (`CRASHED`). 1 to 100. Default 3.
    */
   readonly maxCrashes?: number;
+  /**
+   * Accepted so that a configuration of OqronKit's `batchModule` can be kept, and without effect:
+   * there is no leader. Every process seals and claims batches, and each batch goes to one of them.
+   */
+  readonly leaderElection?: boolean;
 }
 
 /** Options of a definition that are data. */
@@ -61,6 +68,18 @@ export interface BatchSettings {
    * limit. Only with `groupBy`. Default 1, which keeps each group in order.
    */
   readonly groupConcurrency?: number;
+  /**
+   * Lets the size of batches follow how long the handler takes: it begins at `minSize`, grows by a
+   * tenth at most with each full batch that left time, and halves at once when one took longer
+   * than `target.durationMs` or timed out. Never more than `maxSize`. Each process measures for
+   * itself and begins anew when it starts. Default: batches of up to `maxSize` from the start.
+   */
+  readonly target?: TargetOptions;
+  /**
+   * The size that `target` begins with and never goes below. 1 to `maxSize`. Only with `target`.
+   * Default 1.
+   */
+  readonly minSize?: number;
   /** Handlers of it that run at a time in this process. 1 to 1,000. Default the engine's. */
   readonly concurrency?: number;
   /** When and how often failed items are tried again. Default: never. */
@@ -81,8 +100,23 @@ export interface BatchSettings {
    * and gone when the process dies. Default true.
    */
   readonly persist?: boolean;
-  /** Words to find the definition by. At most 64 of 1 to 128 characters. Default none. */
+  /**
+   * How long an `idempotencyKey` is remembered after its item ended, ms: it was done, or discarded
+   * as a dead letter. Until then it is remembered in any case. 0 to 31,536,000,000 (365 days), or
+   * `Infinity` for ever. Default 86,400,000 (one day).
+   */
+  readonly keyTtlMs?: number;
+  /**
+   * Words to find the definition by: `bw.batches({ tag })`, `status()`, events, hooks and telemetry
+   * have them. At most 64 of 1 to 128 characters. Default none.
+   */
   readonly tags?: readonly string[];
+}
+
+/** What the size of batches is to follow. */
+export interface TargetOptions {
+  /** How long a handler is meant to take, ms. 1 to 31,536,000,000 (365 days). Required. */
+  readonly durationMs: number;
 }
 
 /** When and how often failed items are tried again. */

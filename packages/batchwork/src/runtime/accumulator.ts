@@ -1,29 +1,46 @@
 /** The batch primitive: collects items per group and hands them over many at a time. */
 import { BatchworkError } from "../core/errors.ts";
-import { CALL_BYTES_MAX, CALL_ITEMS_MAX } from "../core/limits.ts";
-import type { BatchStatus, RunningBatchStatus } from "./batch-status.ts";
+import {
+  checkCallBytes,
+  checkCallItems,
+  forBulk,
+  keysOf,
+  type AddOptions,
+  type BulkOptions,
+} from "./add-options.ts";
+import { statusOf, type BatchStatus } from "./batch-status.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import type { Entrance } from "./entrance.ts";
+import type { BatchEvents, Listener } from "./events.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
+import { KeyedAdds } from "./keyed-adds.ts";
+import { tellBatch } from "./observation.ts";
 import type { Queue } from "./queue.ts";
 import { currentRun, type Run } from "./run.ts";
 import type { Runner } from "./runner.ts";
+import type { Validation } from "./validation.ts";
 
 /** A definition in an engine: the handle that `bw.batch()` returns. */
-export class Batch<T> {
+export class Batch<T, Item = T> {
   readonly name: string;
+  readonly tags: readonly string[];
   /** Items that are out of attempts. */
-  readonly deadLetters: DeadLetters<T>;
+  readonly deadLetters: DeadLetters<Item>;
   readonly #queue: Queue;
   readonly #runner: Runner;
   readonly #entrance: Entrance<T>;
+  readonly #keyed: KeyedAdds<T>;
+  readonly #validation: Validation | undefined;
 
   /** Made by `bw.batch()`. */
-  constructor(queue: Queue, runner: Runner, entrance: Entrance<T>) {
+  constructor(queue: Queue, runner: Runner, entrance: Entrance<T>, validation?: Validation) {
     this.name = queue.name;
+    this.tags = queue.tags;
+    this.#validation = validation;
     this.#queue = queue;
     this.#runner = runner;
     this.#entrance = entrance;
+    this.#keyed = new KeyedAdds(queue, runner, entrance);
     this.deadLetters = new DeadLetters(
       runner.storage,
       queue,
@@ -35,16 +52,21 @@ export class Batch<T> {
   /**
    * Stores one item. Resolves after the commit that carries it: from then on it will be handed to
    * the handler at least once, or be a dead letter. When it rejects with `STORAGE_FAILED`, the item
-   * may have been stored all the same.
+   * may have been stored all the same; with an `idempotencyKey`, add it again and it is there once.
    *
    * @param options.tx stores it inside a transaction that the caller holds open instead: the item
    * exists if and only if that commits. The `tx` of `ctx.tx`, or a connection of your own to the
    * same database. Await it before you commit.
-   * @throws `ITEM_INVALID`, `ITEM_TOO_LARGE` (nothing is stored), `STOPPED`, `STORAGE_BUSY`,
-   * `STORAGE_FAILED`; with `tx` also `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`
+   * @param options.idempotencyKey stores it once, however often it is added under this key
+   * @throws `ITEM_INVALID` (a `SchemaError` where the `schema` says so), `ITEM_TOO_LARGE` (nothing
+   * is stored), `STOPPED`, `STORAGE_BUSY`,
+   * `STORAGE_FAILED`; with `tx` also `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`; with
+   * `idempotencyKey` also `KEY_INVALID`, `KEY_CONFLICT` (nothing is stored)
    */
-  add(item: T, options?: { readonly tx: unknown }): Promise<AddResult> {
-    if (options !== undefined) return this.#addWithin(item, options.tx);
+  add(item: T, options?: AddOptions): Promise<AddResult> {
+    if (options !== undefined || this.#validation !== undefined) {
+      return this.#addWith(item, options ?? {});
+    }
     try {
       const { intake } = this.#runner;
       const entrance = this.#entrance;
@@ -60,10 +82,22 @@ export class Batch<T> {
   /**
    * Stores several items in one commit: all of them or none. At most 10,000 items and 4 MiB a call.
    *
+   * @param options.tx as for `add`
+   * @param options.idempotencyKey the key of each item: `(item, index) => string | undefined`
    * @throws as `add`, and `CALL_TOO_LARGE`
    */
-  async addBulk(items: readonly T[]): Promise<AddResult[]> {
-    return this.#runner.intake.addBulk(this.#queue, this.#acceptAll(items));
+  async addBulk(given: readonly T[], options: BulkOptions<T> = {}): Promise<AddResult[]> {
+    checkCallItems(given.length);
+    if (this.#validation === undefined) return this.#addBulk(given, options);
+    const items = (await this.#validation.check(given)) as T[];
+    return this.#addBulk(items, keysOf(given, options));
+  }
+
+  async #addBulk(items: readonly T[], options: BulkOptions<T>): Promise<AddResult[]> {
+    if (options.idempotencyKey !== undefined) return this.#keyed.addBulk(items, options);
+    if ("tx" in options) return this.#addWithin(items, options.tx);
+    const { intake } = this.#runner;
+    return intake.addBulk(this.#queue, this.#acceptAll(items, intake.room(this.#queue, "")));
   }
 
   /**
@@ -73,10 +107,11 @@ export class Batch<T> {
    *
    * @param options.tx the facade of `ctx.tx`, or a SQLite handle on the same file with an open
    * transaction
-   * @throws `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`, and as `add`, synchronously
+   * @throws `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`, `SCHEMA_ASYNC` (the `schema` would have to
+   * be awaited), and as `add`, synchronously
    */
-  addSync(item: T, options: { readonly tx: unknown }): AddResult {
-    return this.addBulkSync([item], options)[0] as AddResult;
+  addSync(item: T, options: AddOptions & { readonly tx: unknown }): AddResult {
+    return this.addBulkSync([item], forBulk(options))[0] as AddResult;
   }
 
   /**
@@ -85,14 +120,22 @@ export class Batch<T> {
    *
    * @throws as `addSync`, and `CALL_TOO_LARGE`
    */
-  addBulkSync(items: readonly T[], options: { readonly tx: unknown }): AddResult[] {
+  addBulkSync(
+    given: readonly T[],
+    options: BulkOptions<T> & { readonly tx: unknown },
+  ): AddResult[] {
+    checkCallItems(given.length);
     if (this.#queue.id === 0) {
       const message = "addSync needs an open storage: await bw.start() or any other call first.";
       throw new BatchworkError("TX_UNSUPPORTED", message);
     }
-    const accepted = this.#acceptAll(items);
+    const items = (this.#validation?.checkSync(given) ?? given) as readonly T[];
+    if (options.idempotencyKey !== undefined) {
+      return this.#keyed.addBulkSync(items, keysOf(given, options));
+    }
+    const accepted = this.#acceptAll(items, 0);
     const results = this.#runner.intake.addInside(this.#queue, accepted, options.tx);
-    this.#runner.addedInside(this.#queue);
+    this.#runner.addedInside(this.#queue, accepted, results);
     return results;
   }
 
@@ -110,12 +153,14 @@ export class Batch<T> {
       throw new BatchworkError("FLUSH_IN_HANDLER", message);
     }
     await this.#finish(group ?? null, "attempted");
+    tellBatch(this.#queue, "flushed", group);
   }
 
   /** Hands nothing over any more, in every process, also after a restart. Adds still land. */
   async pause(): Promise<void> {
     await this.#runner.ready();
     await this.#runner.storage.setPaused([this.#queue.id], true);
+    tellBatch(this.#queue, "paused");
     // Whoever waits in flush() is told at once.
     this.#runner.progressed.notify();
   }
@@ -124,6 +169,7 @@ export class Batch<T> {
   async resume(): Promise<void> {
     await this.#runner.ready();
     await this.#runner.storage.setPaused([this.#queue.id], false);
+    tellBatch(this.#queue, "resumed");
     this.#runner.wake();
   }
 
@@ -140,6 +186,19 @@ export class Batch<T> {
     }
     await this.#finish(null, "finished");
     await this.pause();
+    tellBatch(this.#queue, "drained");
+  }
+
+  /**
+   * Calls `listener` whenever `event` happens to this definition in this process, at once and
+   * before the engine goes on: keep it short. What it throws is logged and harms nothing. See
+   * {@link BatchEvents}; `bw.on` hears all definitions.
+   *
+   * @returns a function that removes the listener
+   * @throws `OPTION_INVALID` for no known event
+   */
+  on<K extends keyof BatchEvents>(event: K, listener: Listener<BatchEvents[K]>): () => void {
+    return this.#queue.events.on(event, listener);
   }
 
   /** Items accepted and not yet handed to a handler, in one group or in all. */
@@ -151,41 +210,43 @@ export class Batch<T> {
   /** Counts over all processes, and the batches that run now. */
   async status(): Promise<BatchStatus> {
     await this.#runner.ready();
-    const { storage } = this.#runner;
-    const { dueAt, ...counts } = await storage.counts(this.#queue.id, null);
-    const running = (await storage.running(this.#queue.id)).map((batch): RunningBatchStatus => ({
-      batchId: String(batch.batch),
-      groupKey: this.#queue.grouped ? batch.group : undefined,
-      size: batch.count,
-      attempt: batch.attempt,
-      claimedAt: new Date(batch.claimedAt),
-      percent: batch.percent,
-      note: batch.note,
-    }));
-    return { name: this.name, ...counts, dueAt: dueAt === null ? null : new Date(dueAt), running };
+    return statusOf(this.#runner.storage, this.#queue);
   }
 
-  async #addWithin(item: T, tx: unknown): Promise<AddResult> {
-    const accepted = this.#entrance.accept(item);
-    const [result] = await this.#runner.intake.addWithin(this.#queue, [accepted], tx);
-    this.#runner.addedInside(this.#queue);
+  async #addWith(item: T, options: AddOptions): Promise<AddResult> {
+    const [result] = await this.addBulk([item], forBulk(options));
     return result as AddResult;
+  }
+
+  async #addWithin(items: readonly T[], tx: unknown): Promise<AddResult[]> {
+    const accepted = this.#acceptAll(items, 0);
+    const results = await this.#runner.intake.addWithin(this.#queue, accepted, tx);
+    this.#runner.addedInside(this.#queue, accepted, results);
+    return results;
   }
 
   /**
    * All items as the intake takes them. Throws `CALL_TOO_LARGE`, or what one of them is refused
-   * for.
+   * for. The first `room` of them will share a chunk with others.
    */
-  #acceptAll(items: readonly T[]): IntakeItem[] {
-    if (items.length > CALL_ITEMS_MAX) throw callTooLarge("items", items.length, CALL_ITEMS_MAX);
+  #acceptAll(items: readonly T[], room: number): IntakeItem[] {
+    checkCallItems(items.length);
     const accepted: IntakeItem[] = [];
     let bytes = 0;
-    for (const item of items) {
-      const one = this.#entrance.accept(item);
-      bytes += one.bytes;
-      accepted.push(one);
+    let size = room > 0 ? room : this.#queue.chunkSize;
+    for (let from = 0; from < items.length; size = this.#queue.chunkSize) {
+      // In pieces of a chunk each, so that chunks are as full as if items came one by one.
+      const piece = items.slice(from, from + size);
+      from += size;
+      const whole = this.#entrance.acceptAll(piece);
+      for (const one of whole === null
+        ? piece.map((item) => this.#entrance.accept(item))
+        : [whole]) {
+        bytes += one.bytes;
+        accepted.push(one);
+      }
     }
-    if (bytes > CALL_BYTES_MAX) throw callTooLarge("bytes", bytes, CALL_BYTES_MAX);
+    checkCallBytes(bytes);
     return accepted;
   }
 
@@ -204,12 +265,12 @@ export class Batch<T> {
     const queue = this.#queue.id;
     const mark = await storage.makeDue(queue, group);
     runner.wake();
-    for (;;) {
+    for (let asked = 0; ; asked++) {
       if (runner.stopped) {
         throw new BatchworkError("STOPPED", "The engine stopped before everything had run.");
       }
       // Registered before the question, so an answer that changes meanwhile is not missed.
-      const progressed = runner.news();
+      const progressed = runner.news(asked);
       if ((await storage.outstanding({ queue, group, mark, until })) === 0) return;
       if ((await storage.counts(queue, group)).paused) {
         const message = `"${this.name}" is paused, so what waits would never run. Call resume().`;
@@ -223,9 +284,4 @@ export class Batch<T> {
 /** What `add` answers without being async itself, which would cost one more promise per item. */
 async function refused(error: unknown): Promise<never> {
   throw error;
-}
-
-function callTooLarge(what: string, value: number, most: number): BatchworkError {
-  const message = `One call takes at most ${most} ${what}, not ${value}: split it.`;
-  return new BatchworkError("CALL_TOO_LARGE", message, { field: what, value });
 }

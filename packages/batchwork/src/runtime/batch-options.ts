@@ -1,12 +1,14 @@
 /** The options of an engine and of a definition, as the user writes them. */
 import type { Clock } from "../core/clock.ts";
 import type { BatchSettings, EngineSettings } from "../core/options.ts";
+import type { SchemaOutput, StandardSchema } from "../core/schema.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { BatchContext } from "./context.ts";
 import type { DeadJob } from "./dead-letters.ts";
+import type { BatchHooks } from "./hooks.ts";
 import type { Logger } from "./logger.ts";
 
-export type { RetryOptions } from "../core/options.ts";
+export type { RetryOptions, TargetOptions } from "../core/options.ts";
 
 /** Options of `new Batchwork(…)`. */
 export interface BatchworkOptions extends EngineSettings {
@@ -36,6 +38,22 @@ export interface BatchOptions<T, R = unknown> extends BatchSettings {
   readonly groupBy?: (item: T) => string;
   /** What happens beside storing them when items are out of attempts. Default: nothing. */
   readonly deadLetter?: DeadLetterOptions<T>;
+  /** What is called when an attempt has ended. Default: nothing. */
+  readonly hooks?: BatchHooks<T, R>;
+}
+
+/** Options of a definition whose items a schema checks, and perhaps changes, as they are added. */
+export interface SchemaBatchOptions<S extends StandardSchema, R = unknown> extends BatchOptions<
+  SchemaOutput<S>,
+  R
+> {
+  /**
+   * Any schema that speaks Standard Schema 1: zod, valibot, arktype and others. `add` takes its
+   * input; its output is what is stored, grouped and handed to the handler. An item that it refuses
+   * is `ITEM_INVALID` (a `SchemaError`), and then nothing of the call is stored. Items that are
+   * stored already are not checked again. Default: items are taken as they are.
+   */
+  readonly schema: S;
 }
 
 /** Dead letters are always stored (`batch.deadLetters`); this is about being told of them. */

@@ -1,4 +1,6 @@
 /** What `status()` tells of a definition. */
+import type { Storage } from "../storage/storage.ts";
+import type { Queue } from "./queue.ts";
 
 /** One batch that a process runs now. */
 export interface RunningBatchStatus {
@@ -15,6 +17,7 @@ export interface RunningBatchStatus {
 /** What `status()` resolves with. Counts cover all processes. */
 export interface BatchStatus {
   readonly name: string;
+  readonly tags: readonly string[];
   readonly paused: boolean;
   /** Items accepted and not yet handed to a handler. */
   readonly waiting: number;
@@ -29,4 +32,20 @@ export interface BatchStatus {
   /** When the oldest waiting item is due; `null` when none waits. */
   readonly dueAt: Date | null;
   readonly running: readonly RunningBatchStatus[];
+}
+
+/** Asks the storage. */
+export async function statusOf(storage: Storage, queue: Queue): Promise<BatchStatus> {
+  const { dueAt, ...counts } = await storage.counts(queue.id, null);
+  const running = (await storage.running(queue.id)).map((batch): RunningBatchStatus => ({
+    batchId: String(batch.batch),
+    groupKey: queue.grouped ? batch.group : undefined,
+    size: batch.count,
+    attempt: batch.attempt,
+    claimedAt: new Date(batch.claimedAt),
+    percent: batch.percent,
+    note: batch.note,
+  }));
+  const { name, tags } = queue;
+  return { name, tags, ...counts, dueAt: dueAt === null ? null : new Date(dueAt), running };
 }

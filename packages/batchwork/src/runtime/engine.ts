@@ -4,15 +4,27 @@ import { BatchworkError } from "../core/errors.ts";
 import { resolveBatchOptions, resolveEngineOptions } from "../core/options.ts";
 import { memory } from "../storage/memory/index.ts";
 import { Batch } from "./accumulator.ts";
-import type { BatchOptions, BatchworkOptions } from "./batch-options.ts";
+import type { SchemaInput, SchemaOutput, StandardSchema } from "../core/schema.ts";
+import type { BatchOptions, BatchworkOptions, SchemaBatchOptions } from "./batch-options.ts";
 import { systemClock } from "./clock.ts";
 import { Entrance } from "./entrance.ts";
+import {
+  Emitter,
+  type BatchEvents,
+  type EngineEvents,
+  type Listener,
+  type ListenerFailed,
+} from "./events.ts";
 import { Gate } from "./gate.ts";
+import { HookCalls } from "./hooks.ts";
 import { consoleLogger } from "./logger.ts";
 import { Queue } from "./queue.ts";
 import { richFormat } from "./rich.ts";
 import { Runner } from "./runner.ts";
+import { waitWhile } from "./shutdown.ts";
 import type { Surroundings } from "./surroundings.ts";
+import { Telemetry } from "./telemetry.ts";
+import { Validation } from "./validation.ts";
 
 /** Options of {@link Batchwork.stop}. */
 export interface StopOptions {
@@ -29,10 +41,11 @@ const GRACE_DEFAULT_MS = 30_000;
 export class Batchwork {
   readonly #around: Surroundings;
   readonly #concurrency: number;
+  readonly #listenerFailed: ListenerFailed;
   readonly #durable: Runner;
   /** For `persist: false`; made when the first such batch is defined. */
   #ephemeral: Runner | undefined;
-  readonly #names = new Set<string>();
+  readonly #batches = new Map<string, Batch<unknown>>();
   readonly #codec = createCodec(richFormat);
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -41,10 +54,22 @@ export class Batchwork {
   constructor(options: BatchworkOptions) {
     const resolved = resolveEngineOptions(options);
     this.#concurrency = resolved.concurrency;
+    const clock = options.clock ?? systemClock;
+    const logger = options.logger ?? consoleLogger;
+    if (options.leaderElection !== undefined) {
+      logger.debug("leaderElection has no effect: there is no leader, and none is needed.");
+    }
+    this.#listenerFailed = (event, error) => {
+      logger.error("A listener failed; nothing else changes.", { event, error });
+    };
+    const events = new Emitter<EngineEvents>(this.#listenerFailed);
     this.#around = {
-      clock: options.clock ?? systemClock,
-      logger: options.logger ?? consoleLogger,
+      clock,
+      logger,
       gate: new Gate(),
+      events,
+      hookCalls: new HookCalls(logger),
+      telemetry: new Telemetry(clock, events),
       leaseMs: resolved.leaseMs,
       heartbeatMs: resolved.heartbeatMs,
       tickIntervalMs: resolved.tickIntervalMs,
@@ -60,26 +85,51 @@ export class Batchwork {
    *
    * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
    */
-  batch<T, R = unknown>(options: BatchOptions<T, R>): Batch<T> {
+  batch<S extends StandardSchema, R = unknown>(
+    options: SchemaBatchOptions<S, R>,
+  ): Batch<SchemaInput<S>, SchemaOutput<S>>;
+  batch<T, R = unknown>(options: BatchOptions<T, R>): Batch<T>;
+  batch<T, R>(options: BatchOptions<T, R> & { readonly schema?: StandardSchema }): Batch<T> {
     if (this.#stopped !== undefined) {
       throw new BatchworkError("STOPPED", "The engine is stopped: make a new one.");
     }
     const resolved = resolveBatchOptions(options, { concurrency: this.#concurrency });
     const { name } = resolved;
-    if (this.#names.has(name)) {
+    if (this.#batches.has(name)) {
       const message = `A batch named "${name}" is already defined in this engine.`;
       throw new BatchworkError("NAME_TAKEN", message, { field: "name", value: name });
     }
-    this.#names.add(name);
-    const { groupBy, handler, deadLetter } = options;
+    const { groupBy, handler, deadLetter, hooks = {}, schema } = options;
     const onDead = resolved.deadLetter.enabled ? deadLetter?.onDead : undefined;
     const grouped = groupBy !== undefined;
     const runner = resolved.persist ? this.#durable : this.#memoryRunner();
     const { payload } = runner.storage;
-    const queue = new Queue({ ...resolved, grouped, handler, onDead }, this.#codec, payload);
+    const events = new Emitter<BatchEvents>(this.#listenerFailed, this.#around.events);
+    const given = { ...resolved, grouped, handler, onDead, hooks };
+    const queue = new Queue(given, this.#codec, payload, events);
     runner.register(queue);
     const entrance = new Entrance({ queue, groupBy, codec: this.#codec, payload });
-    return new Batch<T>(queue, runner, entrance);
+    const validation = schema === undefined ? undefined : new Validation(name, schema);
+    const batch = new Batch<T>(queue, runner, entrance, validation);
+    this.#batches.set(name, batch as Batch<unknown>);
+    return batch;
+  }
+
+  /** The definitions of this engine, oldest first; with `tag`, those that have it. */
+  batches({ tag }: { readonly tag?: string } = {}): Batch<unknown>[] {
+    const all = [...this.#batches.values()];
+    return tag === undefined ? all : all.filter(({ tags }) => tags.includes(tag));
+  }
+
+  /**
+   * Calls `listener` whenever `event` happens in this engine, to any of its definitions; as
+   * `batch.on`. See {@link EngineEvents}.
+   *
+   * @returns a function that removes the listener
+   * @throws `OPTION_INVALID` for no known event
+   */
+  on<K extends keyof EngineEvents>(event: K, listener: Listener<EngineEvents[K]>): () => void {
+    return this.#around.events.on(event, listener);
   }
 
   /** Opens the storage and begins to hand batches over. Legal twice. */
@@ -131,6 +181,8 @@ export class Batchwork {
 
   async #start(): Promise<void> {
     try {
+      // Before the runners, so that no delivery goes unmeasured.
+      this.#around.telemetry.start();
       await Promise.all(this.#runners().map(async (runner) => runner.start()));
     } catch (error) {
       this.#started = undefined;
@@ -149,6 +201,17 @@ export class Batchwork {
     await this.#ephemeral?.empty(graceMs);
     const left = Math.max(0, endAt - clock.monotonicMs());
     await Promise.all(runners.map(async (runner) => runner.drainRuns(left)));
+    await this.#waitForHooks(Math.max(0, endAt - clock.monotonicMs()));
     await Promise.all(runners.map(async (runner) => runner.close()));
+    const { events, telemetry } = this.#around;
+    telemetry.stop();
+    if (events.hears("stopped")) events.emit("stopped", {});
+  }
+
+  async #waitForHooks(graceMs: number): Promise<void> {
+    const { clock, hookCalls } = this.#around;
+    const { ended: progressed } = hookCalls;
+    const wake = { now: () => undefined };
+    await waitWhile({ busy: async () => hookCalls.busy, graceMs, clock, progressed, wake });
   }
 }

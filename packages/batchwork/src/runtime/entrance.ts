@@ -1,5 +1,5 @@
 /** What an item goes through before the intake takes it: its group, its text, its size. */
-import type { Codec } from "../core/codec.ts";
+import { SEPARATOR, type Codec } from "../core/codec.ts";
 import { BatchworkError } from "../core/errors.ts";
 import { GROUP_KEY_CHARACTERS_MAX, ITEM_BYTES_MAX } from "../core/limits.ts";
 import type { IntakeItem } from "./intake.ts";
@@ -14,6 +14,12 @@ export interface EntranceOptions<T> {
   readonly payload: "text" | "reference";
 }
 
+/**
+ * The items of a definition are mostly alike, and an attempt that fails is not free: after one,
+ * there is none for so many pieces.
+ */
+const ONE_BY_ONE = 100;
+
 export class Entrance<T> {
   /** False where items are kept as they are and nothing asks for their size. */
   readonly measured: boolean;
@@ -21,12 +27,17 @@ export class Entrance<T> {
   readonly #groupBy: ((item: T) => string) | undefined;
   readonly #codec: Codec;
   readonly #asText: boolean;
+  /** Most bytes of an item. */
+  readonly #most: number;
+  /** So many more times items go in one by one without an attempt at all of them. */
+  #oneByOne = 0;
 
   constructor({ queue, groupBy, codec, payload }: EntranceOptions<T>) {
     this.#queue = queue;
     this.#groupBy = groupBy;
     this.#codec = codec;
     this.#asText = payload === "text";
+    this.#most = Math.min(ITEM_BYTES_MAX, queue.maxBytes);
     this.measured = this.#asText || queue.maxBytes < Number.POSITIVE_INFINITY;
   }
 
@@ -42,10 +53,35 @@ export class Entrance<T> {
     return { group, value: this.#asText ? text : item, bytes };
   }
 
+  /**
+   * The same for items that will share a chunk, encoded at once. `null` where they have to go in
+   * one by one: there may be something to say about one of them, or they have groups, or take up
+   * more than a single item may.
+   */
+  acceptAll(items: readonly T[]): IntakeItem | null {
+    if (!this.#asText || this.#groupBy !== undefined) return null;
+    if (this.#oneByOne > 0) {
+      this.#oneByOne--;
+      return null;
+    }
+    const value = this.#codec.encodeAll(items);
+    if (value === null) {
+      this.#oneByOne = ONE_BY_ONE;
+      return null;
+    }
+    const bytes = Buffer.byteLength(value) - SEPARATOR.length * (items.length - 1);
+    return bytes > this.#most ? null : { group: "", value, bytes, count: items.length };
+  }
+
+  /** The text of an item that was accepted. Throws `ITEM_INVALID` where there cannot be one. */
+  textOf(item: T, { value }: IntakeItem): string {
+    return this.#asText ? (value as string) : this.#codec.encode(item);
+  }
+
   #checked(bytes: number): number {
-    const { name, maxBytes } = this.#queue;
-    const most = Math.min(ITEM_BYTES_MAX, maxBytes);
+    const most = this.#most;
     if (bytes <= most) return bytes;
+    const { name } = this.#queue;
     const message = `An item of "${name}" has ${bytes} bytes; at most ${most} are allowed.`;
     throw new BatchworkError("ITEM_TOO_LARGE", message, { field: "item", value: bytes });
   }

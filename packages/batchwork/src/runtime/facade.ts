@@ -25,11 +25,17 @@ export interface FacadeResult<Row> {
   readonly rowCount: number | null;
 }
 
+/** A statement the way query builders give it to `pg`. */
+export interface FacadeQuery {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
 /** The same on PostgreSQL, where the function given to `ctx.tx` is asynchronous. */
 export interface AsyncFacade {
   /** Runs one statement, with `$1`, `$2` … for the values. */
   query<Row = Record<string, unknown>>(
-    text: string,
+    query: string | FacadeQuery,
     values?: readonly unknown[],
   ): Promise<FacadeResult<Row>>;
 }

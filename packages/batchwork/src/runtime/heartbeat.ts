@@ -4,6 +4,7 @@
  */
 import type { Timer } from "../core/clock.ts";
 import type { Storage } from "../storage/storage.ts";
+import { tellReaped, trouble } from "./observation.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Every } from "./wake.ts";
 
@@ -17,6 +18,9 @@ export interface IncarnationEvents {
   readonly beat: () => void;
 }
 
+/** A beat that failed is followed by one in so small a part of the time between two. */
+const SOONER = 5;
+
 export class Incarnation {
   /** Id in the storage; 0 before `begin`. */
   id = 0;
@@ -27,6 +31,8 @@ export class Incarnation {
   /** A beat in between, because a lease runs out before the next one. */
   #extra: Timer | undefined;
   #ended = false;
+  /** The last beat failed. */
+  #late = false;
   /** Lives of this process that count as dead, as long as nobody was told otherwise. */
   readonly #buried = new Set<number>();
   #beating: Promise<void> | undefined;
@@ -69,15 +75,22 @@ export class Incarnation {
   }
 
   async #renewAndReap(): Promise<void> {
-    const { leaseMs, maxCrashes, logger } = this.#around;
+    const { leaseMs, heartbeatMs, maxCrashes } = this.#around;
+    let renewed = false;
     try {
       if (!(await this.#storage.heartbeat(this.id, leaseMs))) await this.#beginAgain();
+      renewed = true;
+      this.#late = false;
       await this.#absolve();
-      const { released, dead, nextInMs } = await this.#storage.reap(maxCrashes);
+      const { incarnations, released, dead, nextInMs } = await this.#storage.reap(maxCrashes);
+      tellReaped(this.#around, incarnations.length, released, dead);
       if (released > 0 || dead > 0) this.#events.released();
       this.#beatWithin(nextInMs);
     } catch (error) {
-      logger.warn("A heartbeat failed; it is tried again.", { error });
+      trouble(this.#around, "warn", "A heartbeat failed; it is tried again.", { error });
+      // The first time well before the lease runs out: the next beat may come too late for it.
+      if (!this.#late && !renewed) this.#beatWithin(heartbeatMs / SOONER);
+      this.#late = !renewed;
     }
     this.#events.beat();
   }

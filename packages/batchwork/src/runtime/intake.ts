@@ -5,7 +5,8 @@
  */
 import { BatchworkError } from "../core/errors.ts";
 import type { AppendedChunk, NewChunk, Storage } from "../storage/storage.ts";
-import { OpenChunk, type ChunkQueue } from "./open-chunk.ts";
+import { KeyedIntake } from "./keyed-intake.ts";
+import { OpenChunk, type ChunkQueue, type LandedChunk } from "./open-chunk.ts";
 import type { Soon } from "./soon.ts";
 
 /** What `add` resolves with. */
@@ -22,6 +23,8 @@ export interface IntakeItem {
   readonly value: unknown;
   /** Bytes in UTF-8; 0 where nothing measures. */
   readonly bytes: number;
+  /** For the texts of several items, joined: how many. The bytes are theirs alone. Default 1. */
+  readonly count?: number;
 }
 
 /** A commit grows no larger than this, so one burst does not block the event loop for seconds. */
@@ -42,6 +45,8 @@ class Commit {
   items = 0;
   bytes = 0;
   readonly #open = new Map<ChunkQueue, Map<string, OpenChunk>>();
+  /** Where the latest item went: most follow it, and then nothing has to be looked up. */
+  #latest: OpenChunk | undefined;
 
   readonly #reserve: (() => number) | undefined;
 
@@ -56,19 +61,34 @@ class Commit {
   }
 
   /** Puts the item into the open chunk of its group and returns that chunk. */
-  put(queue: ChunkQueue, group: string, value: unknown, bytes: number): OpenChunk {
-    this.items++;
+  put(queue: ChunkQueue, group: string, value: unknown, bytes: number, count = 1): OpenChunk {
+    this.items += count;
     this.bytes += bytes;
+    let chunk = this.#latest;
+    if (chunk?.queue !== queue || chunk.group !== group || !chunk.fits(bytes, count)) {
+      chunk = this.#chunkFor(queue, group, bytes, count);
+      this.#latest = chunk;
+    }
+    chunk.push(value, bytes, count);
+    return chunk;
+  }
+
+  /** How many more items the open chunk of a group takes; 0 where there is none. */
+  room(queue: ChunkQueue, group: string): number {
+    return this.#open.get(queue)?.get(group)?.room ?? 0;
+  }
+
+  /** The open chunk of a group, or a new one where that has no room. */
+  #chunkFor(queue: ChunkQueue, group: string, bytes: number, count: number): OpenChunk {
     let groups = this.#open.get(queue);
     if (groups === undefined) this.#open.set(queue, (groups = new Map<string, OpenChunk>()));
     let chunk = groups.get(group);
-    if (chunk === undefined || !chunk.fits(bytes)) {
+    if (chunk === undefined || !chunk.fits(bytes, count)) {
       chunk = new OpenChunk(queue, group);
       if (this.#reserve !== undefined) chunk.committed(this.#reserve());
       groups.set(group, chunk);
       this.chunks.push(chunk);
     }
-    chunk.push(value, bytes);
     return chunk;
   }
 
@@ -77,10 +97,12 @@ class Commit {
     // Two arrays, not an object an item: a bulk is paid for by what it leaves to collect.
     const places: OpenChunk["place"][] = [];
     const indices: number[] = [];
-    for (const { group, value, bytes } of items) {
-      const { place, count } = this.put(queue, group, value, bytes);
-      places.push(place);
-      indices.push(count - 1);
+    for (const { group, value, bytes, count: added = 1 } of items) {
+      const { place, count } = this.put(queue, group, value, bytes, added);
+      for (let index = count - added; index < count; index++) {
+        places.push(place);
+        indices.push(index);
+      }
     }
     return () =>
       places.map(({ prefix }, n) => ({ id: prefix + (indices[n] as number), duplicate: false }));
@@ -101,13 +123,17 @@ class Commit {
 
 /** The intake of one storage. */
 export class Intake {
+  /** For items with idempotency keys. */
+  readonly keyed: KeyedIntake;
   readonly #soon: Soon;
   readonly #reserve: (() => number) | undefined;
   readonly #storage: Storage;
   /** Resolves once the storage is open and the queues of the chunks have their ids. */
   readonly #ready: () => Promise<void>;
-  readonly #appended: (chunks: readonly OpenChunk[]) => void;
+  readonly #appended: (chunks: readonly LandedChunk[]) => void;
   readonly #commits: Commit[] = [];
+  /** The last of them: what the next item joins while there is room. */
+  #newest: Commit | undefined;
   #committing = false;
   #last: Promise<void> = Promise.resolve();
   #closed = false;
@@ -116,7 +142,7 @@ export class Intake {
     soon: Soon,
     storage: Storage,
     ready: () => Promise<void>,
-    appended: (chunks: readonly OpenChunk[]) => void,
+    appended: (chunks: readonly LandedChunk[]) => void,
   ) {
     this.#soon = soon;
     this.#storage = storage;
@@ -124,6 +150,7 @@ export class Intake {
     this.#reserve = byReference ? storage.reserve?.bind(storage) : undefined;
     this.#ready = ready;
     this.#appended = appended;
+    this.keyed = new KeyedIntake(soon, storage, ready, appended);
   }
 
   /**
@@ -139,6 +166,11 @@ export class Intake {
     }
     // Not an async function: that would cost one more promise for each item.
     return commit.promise.then(() => ({ id: place.prefix + index, duplicate: false }));
+  }
+
+  /** How many items of a group that come next share a chunk with what came before. */
+  room(queue: ChunkQueue, group: string): number {
+    return this.#newest?.room(queue, group) ?? 0;
   }
 
   /** Stores several items in one commit: all of them or none. */
@@ -183,12 +215,13 @@ export class Intake {
       const last = this.#commits.at(-1)?.promise ?? this.#last;
       await last.catch(() => undefined);
     }
+    await this.keyed.settled();
   }
 
   /** Takes no new items; what was taken still commits. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.settled();
+    await Promise.all([this.settled(), this.keyed.close()]);
   }
 
   #refuseWhenClosed(): void {
@@ -199,11 +232,16 @@ export class Intake {
   /** The commit that the next item joins. */
   #commit(): Commit {
     this.#refuseWhenClosed();
-    const last = this.#commits.at(-1);
-    if (last !== undefined && last.items < COMMIT_ITEMS_MAX && last.bytes < COMMIT_BYTES_MAX) {
-      return last;
+    const newest = this.#newest;
+    if (
+      newest !== undefined &&
+      newest.items < COMMIT_ITEMS_MAX &&
+      newest.bytes < COMMIT_BYTES_MAX
+    ) {
+      return newest;
     }
     const commit = new Commit(this.#reserve);
+    this.#newest = commit;
     this.#commits.push(commit);
     if (!this.#committing && this.#commits.length === 1) this.#schedule();
     return commit;
@@ -216,6 +254,7 @@ export class Intake {
   async #run(): Promise<void> {
     const commit = this.#commits.shift();
     if (commit === undefined) return;
+    if (this.#newest === commit) this.#newest = undefined;
     this.#committing = true;
     this.#last = commit.promise;
     try {

@@ -14,14 +14,19 @@ export interface ChunkQueue {
   readonly maxWaitMs: number;
 }
 
+/** What was committed to one group. */
+export type LandedChunk = Pick<OpenChunk, "queue" | "group" | "count" | "bytes" | "firstId">;
+
 /** Items of one group that are committed together. */
 export class OpenChunk {
   readonly queue: ChunkQueue;
   readonly group: string;
   /** Where its items are, once committed. Apart from the chunk, so receipts keep no items alive. */
   readonly place = { prefix: "" };
+  count = 0;
   bytes = 0;
   #id: number | undefined;
+  /** Items; texts of several items, joined, may be among them. */
   readonly #values: unknown[] = [];
   readonly #itemsMax: number;
   readonly #bytesMax: number;
@@ -33,13 +38,19 @@ export class OpenChunk {
     this.#bytesMax = Math.min(queue.maxBytes, CHUNK_BYTES_MAX);
   }
 
-  get count(): number {
-    return this.#values.length;
+  /** Id of its first item, once it was appended. */
+  get firstId(): string {
+    return `${this.place.prefix}0`;
   }
 
-  /** True when one more item of this size still fits. */
-  fits(bytes: number): boolean {
-    return this.count < this.#itemsMax && this.bytes + bytes <= this.#bytesMax;
+  /** How many more items it takes, if they are small. */
+  get room(): number {
+    return this.#itemsMax - this.count;
+  }
+
+  /** True when so many more items with so many bytes still fit. */
+  fits(bytes: number, count: number): boolean {
+    return this.count + count <= this.#itemsMax && this.bytes + bytes <= this.#bytesMax;
   }
 
   /** From here on its items have ids: it was appended, or its id was reserved. */
@@ -49,8 +60,9 @@ export class OpenChunk {
     this.#id = chunk;
   }
 
-  push(value: unknown, bytes: number): void {
+  push(value: unknown, bytes: number, count: number): void {
     this.#values.push(value);
+    this.count += count;
     this.bytes += bytes;
   }
 

@@ -5,6 +5,9 @@ import type { RetryPolicy } from "../core/retry.ts";
 import type { Payload, QueueClaim, Storage } from "../storage/storage.ts";
 import type { BatchContext } from "./context.ts";
 import type { DeadJob } from "./dead-letters.ts";
+import type { BatchEvents, Emitter } from "./events.ts";
+import type { BatchHooks } from "./hooks.ts";
+import { SizeControl } from "./size-control.ts";
 import { WaitingCounts } from "./waiting.ts";
 
 /** A definition with every default filled in. */
@@ -19,12 +22,17 @@ export interface QueueOptions {
   readonly retries: RetryPolicy;
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
+  readonly keyTtlMs: number;
   readonly handler: (context: BatchContext<never>) => unknown;
   /** Called for dead letters; `undefined` when `deadLetter.enabled` is false. */
   readonly onDead: ((job: DeadJob<never>, error: Error) => unknown) | undefined;
+  readonly hooks: BatchHooks<never, never>;
+  readonly tags: readonly string[];
+  /** What the size of batches follows; `undefined` for `maxSize`. */
+  readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
 }
 
-export class Queue implements QueueOptions {
+export class Queue implements Omit<QueueOptions, "target"> {
   readonly name: string;
   readonly maxSize: number;
   readonly maxBytes: number;
@@ -35,8 +43,16 @@ export class Queue implements QueueOptions {
   readonly retries: RetryPolicy;
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
+  readonly keyTtlMs: number;
   readonly handler: (context: BatchContext<unknown>) => unknown;
   readonly onDead: ((job: DeadJob<unknown>, error: Error) => unknown) | undefined;
+  readonly hooks: BatchHooks<unknown, unknown>;
+  readonly tags: readonly string[];
+  readonly events: Emitter<BatchEvents>;
+  /** True when a hook wants to be told of items. */
+  readonly hooked: boolean;
+  /** How many items claims ask for. */
+  readonly size: SizeControl;
   /** Most items in a chunk. */
   readonly chunkSize: number;
   readonly waiting: WaitingCounts;
@@ -48,7 +64,12 @@ export class Queue implements QueueOptions {
   running = 0;
   readonly #codec: Codec;
 
-  constructor(options: QueueOptions, codec: Codec, payload: Storage["payload"]) {
+  constructor(
+    options: QueueOptions,
+    codec: Codec,
+    payload: Storage["payload"],
+    events: Emitter<BatchEvents>,
+  ) {
     this.name = options.name;
     this.maxSize = options.maxSize;
     this.maxBytes = options.maxBytes;
@@ -64,10 +85,16 @@ export class Queue implements QueueOptions {
     this.retries = options.retries;
     this.onFailure = options.onFailure;
     this.timeout = options.timeout;
+    this.keyTtlMs = options.keyTtlMs;
     // The item type is the caller's: what comes out is what `add` was given.
     this.handler = options.handler as (context: BatchContext<unknown>) => unknown;
     this.onDead = options.onDead as typeof this.onDead;
-    this.waiting = new WaitingCounts(options);
+    this.hooks = options.hooks as BatchHooks<unknown, unknown>;
+    this.hooked = this.hooks.onSuccess !== undefined || this.hooks.onFail !== undefined;
+    this.tags = options.tags;
+    this.events = events;
+    this.size = new SizeControl(options);
+    this.waiting = new WaitingCounts(this.size);
     this.#codec = codec;
   }
 
@@ -75,7 +102,7 @@ export class Queue implements QueueOptions {
   claim(open: boolean): QueueClaim {
     return {
       queue: this.id,
-      maxSize: this.maxSize,
+      maxSize: this.size.maxSize,
       maxBytes: this.maxBytes,
       groupConcurrency: this.groupConcurrency,
       limit: open ? Math.max(0, this.concurrency - this.running) : 0,
@@ -85,7 +112,9 @@ export class Queue implements QueueOptions {
   /** The items of these payloads, in order. */
   decode(payloads: readonly Payload[]): unknown[] {
     if (typeof payloads[0] === "string") return this.#codec.decode(payloads as readonly string[]);
-    // A copy, so that a handler may change its array; by hand: flat() takes ten times as long.
+    // A copy, so that a handler may change its array.
+    if (payloads.length === 1) return [...(payloads[0] as readonly unknown[])];
+    // By hand: flat() takes ten times as long.
     const items: unknown[] = [];
     for (const payload of payloads) for (const item of payload) items.push(item);
     return items;

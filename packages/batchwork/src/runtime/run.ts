@@ -10,6 +10,7 @@ import { settle, type Outcome } from "../core/settle.ts";
 import type { ClaimedBatch, Settlement, Storage } from "../storage/storage.ts";
 import type { BatchContext } from "./context.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
+import { handled, leaseLost, progressed, started, type HandlerEnd } from "./observation.ts";
 import type { Queue } from "./queue.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -32,6 +33,8 @@ export class Run {
   readonly queue: Queue;
   readonly claimed: ClaimedBatch;
   readonly lease: Lease;
+  /** How the handler ended; `undefined` before, and when it no longer counted. */
+  end: HandlerEnd | undefined;
   readonly #storage: Storage;
   readonly #around: Surroundings;
   readonly #abort = new AbortController();
@@ -69,14 +72,25 @@ export class Run {
     if (this.#inTransaction) return;
     this.#void = true;
     this.#abort.abort(new BatchworkError(code, message));
+    if (code === "LEASE_LOST") leaseLost(this.queue, this.claimed);
   }
 
   /** Runs the handler to its end, its timeout, or whatever else ends the delivery. */
   async execute(): Promise<RunEnd> {
+    const { queue, claimed } = this;
+    const { clock, telemetry } = this.#around;
+    const startedAt = clock.monotonicMs();
     let thrown: { readonly error: unknown } | undefined;
+    let items: readonly unknown[] = [];
+    let result: unknown;
     try {
-      const context = this.#context(this.queue.decode(this.claimed.payloads));
-      await currentRun.run(this, () => this.#withTimeout(async () => this.queue.handler(context)));
+      const batch = queue.decode(claimed.payloads);
+      if (queue.hooked) items = [...batch];
+      started(queue, claimed);
+      const context = this.#context(batch);
+      const handle = (): Promise<unknown> =>
+        currentRun.run(this, () => this.#withTimeout(async () => queue.handler(context)));
+      result = await telemetry.trace(queue, claimed, handle);
     } catch (error) {
       thrown = { error };
     }
@@ -87,12 +101,24 @@ export class Run {
       thrown ??= { error };
     }
     this.#ended = true;
+    const durationMs = clock.monotonicMs() - startedAt;
+    const end = { items, durationMs, result, thrown, failed: this.#failed };
     if (this.#committed !== undefined) {
       if (thrown !== undefined) this.#warnOfLateThrow(thrown.error);
+      this.#handled({ ...end, thrown: undefined });
       return { kind: "settled", outcome: this.#committed };
     }
     if (this.#void) return { kind: "void" };
+    this.#handled(end);
     return { kind: "settle", settlement: { ...this.lease, outcome: this.#outcome(thrown) } };
+  }
+
+  /** What it did counts, whatever becomes of the batch. */
+  #handled(end: HandlerEnd): void {
+    const { queue, claimed } = this;
+    this.end = end;
+    queue.size.measured(claimed.count, end.durationMs, end.thrown);
+    handled(queue, claimed, end, this.#around.hookCalls);
   }
 
   #outcome(thrown?: { readonly error: unknown }): Outcome {
@@ -203,7 +229,10 @@ export class Run {
       throw new BatchworkError("OPTION_INVALID", message, { field: "percent", value: percent });
     }
     this.#refuseWhenOver("ctx.progress");
-    if (await this.#storage.progress(this.lease, percent, note)) return;
+    if (await this.#storage.progress(this.lease, percent, note)) {
+      progressed(this.queue, this.claimed, percent, note);
+      return;
+    }
     const message = "ctx.progress: another process took this batch over.";
     this.lose("LEASE_LOST", message);
     throw new BatchworkError("LEASE_LOST", message);

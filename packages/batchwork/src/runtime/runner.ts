@@ -7,22 +7,27 @@ import { retryDelayMs } from "../core/retry.ts";
 import type { ClaimedBatch, Exchanged, Settlement, Storage } from "../storage/storage.ts";
 import { turn } from "./clock.ts";
 import { Incarnation } from "./heartbeat.ts";
-import { Intake } from "./intake.ts";
+import { Intake, type AddResult, type IntakeItem } from "./intake.ts";
+import { Looks } from "./looks.ts";
 import { Notices } from "./notices.ts";
-import type { OpenChunk } from "./open-chunk.ts";
+import { addedInside, claimed as tellClaimed, landed, settled, trouble } from "./observation.ts";
+import { Outbox } from "./outbox.ts";
 import type { Queue } from "./queue.ts";
 import { Run } from "./run.ts";
 import { makeAllDue, waitWhile } from "./shutdown.ts";
 import { Soon } from "./soon.ts";
 import type { Surroundings } from "./surroundings.ts";
-import { Every, Signal, Wake } from "./wake.ts";
+import { Every, Signal } from "./wake.ts";
 
-/** Waits between looks at a storage that fails: 50 ms, doubled up to 5 s, with jitter. */
+/**
+ * Waits between looks at a storage that fails: 50 ms, doubled up to 4.5 s, with jitter, so that
+ * work goes on within 5 s of its return.
+ */
 const TROUBLE = {
   max: Number.POSITIVE_INFINITY,
   strategy: "exponential",
   baseDelay: 50,
-  maxDelay: 5000,
+  maxDelay: 4500,
   jitter: 0.5,
 } as const;
 
@@ -38,10 +43,10 @@ export class Runner {
   readonly #queues: Queue[] = [];
   readonly #runs = new Map<number, Run>();
   readonly #incarnation: Incarnation;
-  readonly #wake: Wake;
+  readonly #looks: Looks;
   readonly #poll: Every;
   readonly #notices: Notices;
-  #outbox: Settlement[] = [];
+  readonly #outbox: Outbox;
   #state: "idle" | "started" | "stopping" | "stopped" = "idle";
   #opening: Promise<void> | undefined;
   #defined = 0;
@@ -56,10 +61,11 @@ export class Runner {
   constructor(storage: Storage, around: Surroundings) {
     this.storage = storage;
     this.#around = around;
-    this.#wake = new Wake(around.clock, () => void this.#tickSafely());
+    this.#outbox = new Outbox(around);
+    this.#looks = new Looks(storage, around, () => void this.#tickSafely());
     this.#incarnation = new Incarnation(storage, around, {
       died: () => this.#loseAll("LEASE_LOST", "This process was taken for dead."),
-      released: () => this.#wake.now(),
+      released: () => this.#released(),
       beat: () => this.#afterBeat(),
     });
     this.#notices = new Notices(storage, around, this.#queues, () => this.progressed.notify());
@@ -68,9 +74,12 @@ export class Runner {
       new Soon(around.clock, !storage.durable),
       storage,
       async () => this.ready(),
-      (chunks) => this.#appended(chunks),
+      (chunks) => {
+        this.#looks.committed(chunks, this.#state === "started");
+        landed(chunks);
+      },
     );
-    around.gate.whenFree(this, () => this.#wake.now());
+    around.gate.whenFree(this, () => this.#looks.now());
   }
 
   /** True once nothing will be settled here any more. */
@@ -81,7 +90,7 @@ export class Runner {
   /** Adds a definition; it takes part from the next tick on. */
   register(queue: Queue): void {
     this.#queues.push(queue);
-    this.#wake.now();
+    this.#looks.now();
   }
 
   /** Resolves once the storage is open and every queue has its id there. */
@@ -107,26 +116,30 @@ export class Runner {
     this.#state = "started";
     this.#poll.start();
     this.#notices.look();
-    this.#wake.now();
+    this.#looks.now();
   }
 
-  /** Looks at the storage soon. */
+  /** Looks at the storage soon; others do so as well. */
   wake(): void {
-    this.#wake.now();
+    this.#looks.now();
+    this.#looks.elsewhere();
   }
 
-  /** Resolves when something progressed, or when it is time to ask: before `start` nobody tells. */
-  news(): Promise<void> {
-    const { clock, tickIntervalMs } = this.#around;
-    const timer = clock.after(tickIntervalMs, () => this.progressed.notify());
+  /**
+   * Resolves when something progressed, or when it is time to ask for the `nth` time: nobody tells
+   * before `start`, and few storages tell of what others settle.
+   */
+  news(nth: number): Promise<void> {
+    const { clock, tickIntervalMs, pollMs } = this.#around;
+    const ms = Math.min(tickIntervalMs, pollMs * 2 ** nth);
+    const timer = clock.after(ms, () => this.progressed.notify());
     return this.progressed.wait().finally(() => timer.cancel());
   }
 
   /** A transaction of somebody else's added to the queue; whether it commits is not known yet. */
-  addedInside(queue: Queue): void {
-    const dueBy = this.#around.clock.monotonicMs() + queue.maxWaitMs;
-    queue.unsureUntil = Math.max(queue.unsureUntil, dueBy);
-    this.#wake.now();
+  addedInside(queue: Queue, items: readonly IntakeItem[], results: readonly AddResult[]): void {
+    this.#looks.committing(queue);
+    addedInside(queue, items, results);
   }
 
   /** Settles what ended and starts what is due, until neither is left for now. */
@@ -158,7 +171,10 @@ export class Runner {
     if (this.#state === "started") this.#state = "stopping";
     const { clock } = this.#around;
     const endAt = clock.monotonicMs() + graceMs;
-    await this.#waitWhile(async () => this.#runs.size > 0 || this.#outbox.length > 0, graceMs);
+    await this.#waitWhile(
+      async () => this.#runs.size > 0 || this.#outbox.waiting.length > 0,
+      graceMs,
+    );
     this.#notices.stop();
     const left = Math.max(0, endAt - clock.monotonicMs());
     await this.#waitWhile(async () => this.#notices.busy, left);
@@ -167,22 +183,28 @@ export class Runner {
   /** Aborts what still runs, gives all leases back, and closes the storage. */
   async close(): Promise<void> {
     this.#state = "stopped";
-    this.#wake.stop();
+    this.#looks.stop();
     this.#loseAll("STOPPED", "The engine was stopped before the handler ended.");
     await this.#poll.stop();
     await this.#ticking?.catch(() => undefined);
     await this.#incarnation.end();
+    this.#looks.elsewhere();
     this.progressed.notify();
     await this.storage.close();
   }
 
   #waitWhile(busy: () => Promise<boolean>, graceMs: number): Promise<void> {
     const { clock } = this.#around;
-    return waitWhile({ busy, graceMs, clock, progressed: this.progressed, wake: this.#wake });
+    return waitWhile({ busy, graceMs, clock, progressed: this.progressed, wake: this.#looks });
   }
 
   async #open(queues: readonly Queue[]): Promise<void> {
-    await this.storage.open({ clock: this.#around.clock });
+    const { clock, logger } = this.#around;
+    await this.storage.open({
+      clock,
+      announced: (ms) => this.#looks.heard(ms),
+      warn: (message, fields) => logger.warn(message, fields),
+    });
     const definitions = queues.map(({ name, onDead }) => ({ name, notify: onDead !== undefined }));
     const defined = await this.storage.define(definitions);
     for (let n = 0; n < queues.length; n++) {
@@ -190,28 +212,19 @@ export class Runner {
     }
   }
 
-  /** What this process committed: look at once when a group is full, else when it is due. */
-  #appended(chunks: readonly OpenChunk[]): void {
-    // A process that only adds counts nothing: it has nothing to look for.
-    if (this.#state !== "started") return;
-    const { clock, pollMs } = this.#around;
-    const now = clock.monotonicMs();
-    let within = Number.POSITIVE_INFINITY;
-    for (const { queue, group, count, bytes } of chunks) {
-      const { waiting, unsureUntil, maxWaitMs } = queue as Queue;
-      if (waiting.add(group, count, bytes)) this.#wake.now();
-      within = Math.min(within, now < unsureUntil ? pollMs : maxWaitMs);
-    }
-    this.#wake.within(within);
+  /** Batches, or dead letters, of a process that died. */
+  #released(): void {
+    this.#looks.now();
+    this.#notices.look();
   }
 
   async #lookAround(): Promise<void> {
     try {
       if (!this.storage.changed()) return;
       this.progressed.notify();
-      this.#wake.now();
+      this.#looks.now();
     } catch (error) {
-      this.#around.logger.warn("Asking the storage for changes failed.", { error });
+      trouble(this.#around, "warn", "Asking the storage for changes failed.", { error });
     }
   }
 
@@ -219,7 +232,7 @@ export class Runner {
     try {
       await this.tick();
     } catch (error) {
-      this.#around.logger.error("A look at the storage failed.", { error });
+      trouble(this.#around, "error", "A look at the storage failed.", { error });
     }
   }
 
@@ -243,9 +256,8 @@ export class Runner {
     const open = this.#state === "started" && gate.isOpenFor(this);
     const queues = [...this.#queues];
     const claims = queues.map((queue) => queue.claim(open));
-    const settlements = this.#outbox;
-    if (settlements.length === 0 && claims.every(({ limit }) => limit === 0)) return;
-    this.#outbox = [];
+    if (this.#outbox.waiting.length === 0 && claims.every(({ limit }) => limit === 0)) return;
+    const settlements = this.#outbox.take();
     const alone = open && gate.ask(this);
     let exchanged: Exchanged | undefined;
     for (const { waiting } of queues) waiting.ask();
@@ -253,13 +265,13 @@ export class Runner {
       const { id: incarnation } = this.#incarnation;
       exchanged = await this.storage.exchange({ incarnation, settlements, claims, alone });
     } catch (error) {
-      this.#outbox = [...settlements, ...this.#outbox];
+      this.#outbox.giveBack(settlements);
       this.#failed(error);
     }
     if (exchanged !== undefined) {
       this.#failures = 0;
       this.#settled(settlements, exchanged.settled);
-      this.#wake.within(Math.min(this.#around.tickIntervalMs, untilNext(exchanged)));
+      this.#looks.answered(exchanged);
       this.#count(exchanged, queues, open);
       // The first batch enters the gate before anybody else may ask.
       await this.#dispatch(exchanged);
@@ -288,7 +300,10 @@ export class Runner {
   /** Releases what is leased to this process and not run by it, and drops what it does not own. */
   async #reconcile(): Promise<void> {
     const running = [...this.#runs.values()].map(({ lease }) => lease);
-    const known = [...running, ...this.#outbox.map(({ batch, token }) => ({ batch, token }))];
+    const known = [
+      ...running,
+      ...this.#outbox.waiting.map(({ batch, token }) => ({ batch, token })),
+    ];
     try {
       for (const { batch, token } of await this.storage.reconcile(this.#incarnation.id, known)) {
         const run = this.#runs.get(batch);
@@ -303,23 +318,19 @@ export class Runner {
   /** The reply is lost or never was one: find out which leases are ours, and try again later. */
   #failed(error: unknown): void {
     this.#failures++;
-    const { clock, logger } = this.#around;
+    const { clock } = this.#around;
     const delayMs = retryDelayMs(TROUBLE, this.#failures, clock.random());
     if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
-    logger.warn("The storage failed; trying again.", { error, delayMs });
-    this.#wake.within(delayMs);
+    trouble(this.#around, "warn", "The storage failed; trying again.", { error, delayMs });
+    this.#looks.within(delayMs);
   }
 
   #settled(settlements: readonly Settlement[], answers: readonly ("settled" | "lost")[]): void {
     if (settlements.length === 0) return;
-    let dead = false;
-    for (let n = 0; n < settlements.length; n++) {
-      const { batch, token, outcome } = settlements[n] as Settlement;
-      if (answers[n] === "settled") dead ||= outcome.kind === "split" && outcome.dead.length > 0;
-      else {
-        this.#around.logger.warn("Another process took a batch over.", { batch, token });
-        void this.#incarnation.beat();
-      }
+    const { dead, lost } = this.#outbox.answered(settlements, answers);
+    for (const lease of lost) {
+      this.#around.logger.warn("Another process took a batch over.", { ...lease });
+      void this.#incarnation.beat();
     }
     if (dead) this.#notices.look();
     this.progressed.notify();
@@ -340,6 +351,7 @@ export class Runner {
 
   #run(claimed: ClaimedBatch): void {
     const queue = this.#queueOf(claimed);
+    tellClaimed(queue, claimed);
     const run = new Run(this.storage, this.#around, queue, claimed);
     queue.running++;
     // Given back meanwhile by somebody else, perhaps: the new token counts.
@@ -354,11 +366,15 @@ export class Runner {
     const { claimed, queue } = run;
     if (this.#runs.get(claimed.batch) === run) this.#runs.delete(claimed.batch);
     queue.running--;
-    if (end.kind === "settle") this.#outbox.push(end.settlement);
-    else this.progressed.notify();
-    if (end.kind === "settled" && end.outcome.kind === "split") this.#notices.look();
+    if (end.kind === "settle") {
+      this.#outbox.put(end.settlement, run);
+    } else this.progressed.notify();
+    if (end.kind === "settled") {
+      settled(queue, claimed, end.outcome, run.end, this.#around.hookCalls);
+      if (end.outcome.kind === "split") this.#notices.look();
+    }
     this.#around.gate.leave(claimed.alone);
-    this.#wake.now();
+    this.#looks.now();
   }
 
   #loseAll(code: "LEASE_LOST" | "STOPPED", message: string): void {
@@ -370,16 +386,9 @@ export class Runner {
     this.#beats++;
     if (this.#beats % RECONCILE_BEATS === 0) {
       this.#doubt = true;
-      this.#wake.now();
-    }
-    this.#notices.look();
+      this.#looks.now();
+      this.#notices.look();
+    } else this.#notices.retry();
     this.progressed.notify();
   }
-}
-
-/** How long until something may be claimable that is not now, ms. */
-function untilNext({ more, nextAt, now }: Exchanged): number {
-  if (nextAt !== null && nextAt > now) return nextAt - now;
-  // What is claimable now and was not claimed waits for a slot, and a freed slot wakes the loop.
-  return more || nextAt === null ? Number.POSITIVE_INFINITY : 1;
 }

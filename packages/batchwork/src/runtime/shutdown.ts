@@ -1,8 +1,9 @@
 /** Waiting, with an end, for what is under way when an engine stops. */
 import type { Clock } from "../core/clock.ts";
 import type { Storage } from "../storage/storage.ts";
+import type { Looks } from "./looks.ts";
 import type { Queue } from "./queue.ts";
-import type { Signal, Wake } from "./wake.ts";
+import type { Signal } from "./wake.ts";
 
 /** What {@link waitWhile} waits for, and how it hears of it. */
 export interface Wait {
@@ -10,7 +11,7 @@ export interface Wait {
   readonly graceMs: number;
   readonly clock: Clock;
   readonly progressed: Signal;
-  readonly wake: Wake;
+  readonly wake: Pick<Looks, "now">;
 }
 
 /** Waits until `busy` is false or `graceMs` passed, asking whenever something progressed. */

@@ -1,5 +1,5 @@
 /** When the next step runs: once everybody who is about to add has done so. */
-import type { Clock } from "../core/clock.ts";
+import type { Clock, Timer } from "../core/clock.ts";
 
 /**
  * Steps in a row without a turn of the event loop, which callers that add in a loop would otherwise
@@ -17,6 +17,11 @@ export class Soon {
   constructor(clock: Clock, inMemory: boolean) {
     this.#clock = clock;
     this.#inMemory = inMemory;
+  }
+
+  /** Runs `step` in so many ms, more or less. */
+  after(ms: number, step: () => void): Timer {
+    return this.#clock.after(ms * (0.5 + this.#clock.random()), step);
   }
 
   /**

@@ -1,8 +1,7 @@
 /**
  * The storage port: everything the engine asks of a database. Each method is one transaction and
  * takes arrays; these comments are the specification, and `storageConformance`
- * (`batchwork/testing`) holds every storage to it. Provisional until PostgreSQL passes it; do not
- * implement it elsewhere.
+ * (`batchwork/testing`) holds every storage to it. Do not implement it elsewhere.
  *
  * Words: a *queue* is one definition (`bw.batch`). A *group* is a value of `groupBy`, `""` without
  * one. A *chunk* is what one commit appended to one group. A *batch* is a fixed list of items of
@@ -18,8 +17,10 @@ import type { FlushReason } from "../core/flush.ts";
 import type { Lease } from "../core/lease.ts";
 import type { Member } from "../core/members.ts";
 import type { Outcome } from "../core/settle.ts";
+import type { KeyedIntake } from "./keyed.ts";
+import type { Preparation, Prepared } from "./preparation.ts";
 
-export interface Storage {
+export interface Storage extends KeyedIntake, Preparation {
   /** `"text"` keeps items as encoded text; `"reference"` keeps the values themselves (memory). */
   readonly payload: "text" | "reference";
 
@@ -27,8 +28,8 @@ export interface Storage {
   readonly durable: boolean;
 
   /**
-   * Opens, migrates, verifies the promised durability. Legal twice. Throws `SCHEMA_NEWER` and
-   * `NOT_DURABLE`.
+   * Opens, migrates, verifies the promised durability. Legal twice. Throws `SCHEMA_NEWER`,
+   * `NOT_DURABLE` and `STORAGE_MOVED`, with which everything that writes may reject later on too.
    */
   open(env: StorageEnv): Promise<void>;
 
@@ -38,9 +39,15 @@ export interface Storage {
   /**
    * True when another connection may have committed since the last call. Cheap (microseconds): it
    * is called every few ms. Commits of this storage object itself do not count: their callers know.
-   * A storage that is not told of others' commits answers true about once a second.
+   * A storage that cannot tell answers false, and has `announce` instead.
    */
   changed(): boolean;
+
+  /**
+   * Tells the other processes, through their `env.announced`, that there may be something to do in
+   * `ms`, 0 for now. Never fails: who is not told looks once in a while. Several may become one.
+   */
+  announce?(ms: number): void;
 
   // ── Queues ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,11 +202,11 @@ export interface Storage {
   discard(queue: number, ids: readonly number[] | "all"): Promise<number>;
 
   /**
-   * Takes dead letters nobody has been told of yet, of queues defined with `notify`, oldest first,
-   * whole batches at a time: at least `limit` where there are that many. They are taken again after
-   * `retryMs` unless `acknowledgeDead` came first, so `onDead` is called at least once.
+   * Takes dead letters nobody has been told of yet, of one of these queues that has any and was
+   * defined with `notify`: oldest first, whole batches, at least `limit` where there are so many.
+   * Taken again after `retryMs` unless `acknowledgeDead` came first: `onDead` runs at least once.
    */
-  takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]>;
+  takeUnnotified(queues: readonly number[], limit: number, retryMs: number): Promise<DeadRow[]>;
 
   /** Notes that `onDead` ran for these. */
   acknowledgeDead(ids: readonly number[]): Promise<void>;
@@ -208,6 +215,10 @@ export interface Storage {
 /** What a storage is given when it is opened. */
 export interface StorageEnv {
   readonly clock: Clock;
+  /** Called when another process announced something. */
+  readonly announced?: (ms: number) => void;
+  /** Called when something is wrong that the storage can do without. */
+  readonly warn?: (message: string, fields: Record<string, unknown>) => void;
 }
 
 export interface QueueDefinition {
@@ -288,7 +299,7 @@ export interface Exchanged {
   readonly now: number;
 }
 
-export interface ClaimedBatch extends Lease {
+export interface ClaimedBatch extends Lease, Prepared {
   readonly queue: number;
   readonly group: string;
   /** The first attempt is 1. */

@@ -10,11 +10,14 @@ import {
 } from "./conformance/fixture.ts";
 import { flushCases } from "./conformance/flush.ts";
 import { groupCases } from "./conformance/groups.ts";
+import { keyLifeCases } from "./conformance/key-lives.ts";
+import { keyCases } from "./conformance/keys.ts";
+import { keysInsideCases } from "./conformance/keys-inside.ts";
 import { leaseCases } from "./conformance/leases.ts";
 import { queueCases } from "./conformance/queues.ts";
 import { sealingCases } from "./conformance/sealing.ts";
 import { settleCases } from "./conformance/settle.ts";
-import { exactNewsCases, polledNewsCases, sharingCases } from "./conformance/sharing.ts";
+import { exactNewsCases, sharingCases } from "./conformance/sharing.ts";
 import { statusCases } from "./conformance/status.ts";
 import { suspectCases } from "./conformance/suspects.ts";
 import { asyncCases, syncCases, transactCases } from "./conformance/transact.ts";
@@ -41,7 +44,7 @@ function topicsFor({ time, transactions, news }: StorageTraits): Readonly<Record
     ...TOPICS,
     "time of its own kind": time === "process" ? processClockCases : databaseClockCases,
     "transact of its own kind": transactions === "sync" ? syncCases : asyncCases,
-    "news of others": news === "exact" ? exactNewsCases : polledNewsCases,
+    ...(news === "exact" ? { "news of others": exactNewsCases } : {}),
   };
 }
 
@@ -57,6 +60,9 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   flush: flushCases,
   status: statusCases,
   "dead letters": deadLetterCases,
+  keys: keyCases,
+  "lives of keys": keyLifeCases,
+  "keys inside transactions": keysInsideCases,
   transact: transactCases,
   "two storages on the same data": sharingCases,
 };

@@ -1,7 +1,10 @@
 /** A storage that fails and dawdles on a schedule, for tests of what the engine does then. */
 import type { Clock } from "../core/clock.ts";
 import { BatchworkError } from "../core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../core/keyed.ts";
 import type { Lease } from "../core/lease.ts";
+import type { Member } from "../core/members.ts";
+import type { PreparedPart } from "../storage/preparation.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -20,8 +23,8 @@ import type {
   Transact,
 } from "../storage/storage.ts";
 
-/** A method of the port that can be made to fail. `changed` cannot: it is a hint, not a call. */
-export type StorageMethod = Exclude<keyof Storage, "payload" | "durable" | "changed">;
+/** A method of the port that can be made to fail. The hints, `changed` and `announce`, cannot. */
+export type StorageMethod = Exclude<keyof Storage, "payload" | "durable" | "changed" | "announce">;
 
 /** One call, as the schedule sees it. */
 export interface StorageCall {
@@ -34,7 +37,7 @@ export interface StorageCall {
 
 /** What happens to one call. Everything left out does not happen. */
 export interface StorageFault {
-  /** Time before the storage gets to see the call, ms. Not for `appendInside`. */
+  /** Time before the storage gets to see the call, ms. Not for what is synchronous. */
   readonly delayBeforeMs?: number;
   /** Time after the storage has carried it out, before the caller hears of it, ms. */
   readonly delayAfterMs?: number;
@@ -84,6 +87,8 @@ export function faultyStorage(inner: Storage, options: FaultOptions): Storage {
 class FaultyStorage implements Storage {
   readonly payload: "text" | "reference";
   readonly durable: boolean;
+  /** Only where the storage has it. */
+  announce?: (ms: number) => void;
   readonly #inner: Storage;
   readonly #schedule: FaultSchedule;
   readonly #clock: Clock;
@@ -96,6 +101,7 @@ class FaultyStorage implements Storage {
     this.#inner = inner;
     this.#schedule = options.schedule;
     this.#clock = options.clock;
+    if (inner.announce !== undefined) this.announce = (ms) => inner.announce?.(ms);
   }
 
   changed(): boolean {
@@ -123,11 +129,19 @@ class FaultyStorage implements Storage {
   }
 
   appendInside(tx: unknown, chunks: readonly NewChunk[]): AppendedChunk[] {
-    const fail = this.#next("appendInside")?.fail;
-    if (fail === "before" || fail === "busy") throw failure("appendInside", fail);
-    const appended = this.#inner.appendInside(tx, chunks);
-    if (fail === "after") throw failure("appendInside", fail);
-    return appended;
+    return this.#callSync("appendInside", () => this.#inner.appendInside(tx, chunks));
+  }
+
+  appendKeyed(append: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.#call("appendKeyed", () => this.#inner.appendKeyed(append));
+  }
+
+  appendKeyedInside(tx: unknown, append: KeyedAppend): KeyedAnswer[] {
+    return this.#callSync("appendKeyedInside", () => this.#inner.appendKeyedInside(tx, append));
+  }
+
+  appendKeyedWithin(tx: unknown, append: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.#call("appendKeyedWithin", () => this.#inner.appendKeyedWithin(tx, append));
   }
 
   exchange(request: Exchange): Promise<Exchanged> {
@@ -140,6 +154,10 @@ class FaultyStorage implements Storage {
 
   appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
     return this.#call("appendWithin", () => this.#inner.appendWithin(tx, chunks));
+  }
+
+  prepare(lease: Lease, parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null> {
+    return this.#call("prepare", () => this.#inner.prepare(lease, parts));
   }
 
   transact<R>(request: Transact<R>): Promise<R> {
@@ -202,8 +220,8 @@ class FaultyStorage implements Storage {
     return this.#call("discard", () => this.#inner.discard(queue, ids));
   }
 
-  takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
-    return this.#call("takeUnnotified", () => this.#inner.takeUnnotified(queue, limit, retryMs));
+  takeUnnotified(queues: readonly number[], limit: number, retryMs: number): Promise<DeadRow[]> {
+    return this.#call("takeUnnotified", () => this.#inner.takeUnnotified(queues, limit, retryMs));
   }
 
   acknowledgeDead(ids: readonly number[]): Promise<void> {
@@ -218,6 +236,14 @@ class FaultyStorage implements Storage {
     const result = await run();
     await this.#wait(fault.delayAfterMs);
     if (fault.fail === "after") throw failure(method, fault.fail);
+    return result;
+  }
+
+  #callSync<R>(method: StorageMethod, run: () => R): R {
+    const fail = this.#next(method)?.fail;
+    if (fail === "before" || fail === "busy") throw failure(method, fail);
+    const result = run();
+    if (fail === "after") throw failure(method, fail);
     return result;
   }
 

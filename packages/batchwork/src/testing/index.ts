@@ -6,6 +6,14 @@ export {
   type StorageTraits,
 } from "./conformance.ts";
 export {
+  expectDelivered,
+  recordDeliveries,
+  type DeliveryRecorder,
+  type ExpectedDeliveries,
+  type RecordedDelivery,
+} from "./deliveries.ts";
+export { drain, type Drainable, type DrainableEngine, type DrainOptions } from "./drain.ts";
+export {
   failNth,
   faultyStorage,
   type FaultOptions,
@@ -17,3 +25,10 @@ export {
 } from "./faulty-storage.ts";
 export { ManualClock, type ManualClockOptions } from "./manual-clock.ts";
 export { seededRandom } from "./random.ts";
+export {
+  verifyHandler,
+  type EffectObjects,
+  type EffectProblem,
+  type VerifyOptions,
+  type VerifyReport,
+} from "./verify-handler.ts";

@@ -111,6 +111,7 @@ describe("the options of a batch", () => {
       onFailure: "retry",
       timeout: undefined,
       persist: true,
+      keyTtlMs: 86_400_000,
       tags: [],
       deadLetter: { enabled: false },
     });
@@ -127,11 +128,14 @@ describe("the options of a batch", () => {
       onFailure: "bisect",
       timeout: 1,
       persist: false,
+      keyTtlMs: 0,
       tags: ["a"],
       deadLetter: { enabled: true },
     };
     expect(batch({ ...given, groupBy: nothing })).toEqual({ name: "orders", ...given });
-    const other = { maxSize: 100_000, maxWaitMs: 31_536_000_000, maxBytes: 2 ** 53 - 1 };
+    const keyTtlMs = Number.POSITIVE_INFINITY;
+    const maxBytes = 2 ** 53 - 1;
+    const other = { maxSize: 100_000, maxWaitMs: 31_536_000_000, maxBytes, keyTtlMs };
     expect(batch(other)).toMatchObject(other);
   });
 
@@ -325,7 +329,7 @@ describe("an unknown option", () => {
     const error = refusal(() => batch({ deduplicateBy: undefined }));
     expect(error).toMatchObject({ field: "deduplicateBy", value: undefined });
     expect(error.message).toBe('Unknown option deduplicateBy of batch "orders": leave it out.');
-    expect(refusal(() => engine({ leaderElection: true })).field).toBe("leaderElection");
+    expect(refusal(() => engine({ pollInterval: 1 })).field).toBe("pollInterval");
   });
 
   test("of an engine is refused with the name that was meant", () => {

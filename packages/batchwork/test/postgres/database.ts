@@ -10,6 +10,9 @@ const server = inject("postgres");
 /** `describe` where there is a server; otherwise its tests are skipped, by name (and said aloud). */
 export const describePostgres = "url" in server ? describe : describe.skip;
 
+/** False with `BATCHWORK_TEST_NOTIFICATIONS=off`: everything has to pass without them as well. */
+export const notifications = process.env["BATCHWORK_TEST_NOTIFICATIONS"] !== "off";
+
 /** Made by the first file of a run that needs it: the schema in place, to be copied. */
 const TEMPLATE = "url" in server ? server.template : "";
 
@@ -60,10 +63,12 @@ const TABLES = [
   "inbox",
   "waiting",
   "groups",
+  "group_states",
   "batches",
   "members",
   "incarnations",
   "dead",
+  "keys",
 ];
 
 /** Empties the schema: much quicker than another one, whose functions every connection compiles. */

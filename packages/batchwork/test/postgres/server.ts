@@ -19,6 +19,8 @@ export interface TestServer {
   /** Where it came from, for messages. */
   readonly origin: string;
   readonly stop: () => Promise<void>;
+  /** Ends the server as a crash does, and starts it again; only where it was started here. */
+  readonly own?: { readonly crash: () => Promise<void>; readonly start: () => Promise<void> };
 }
 
 /** Whom the server runs as; it refuses root. */
@@ -29,18 +31,26 @@ interface Account {
 
 const READY = "database system is ready to accept connections";
 
+/** What a server that this starts has in common with every other. */
+const LOCAL = { listen_addresses: "127.0.0.1", unix_socket_directories: "", lc_messages: "C" };
+
 /** Durable, as the storage asks for; everything else is for many short tests on a small machine. */
-const SETTINGS = {
+const FOR_TESTS = {
   fsync: "on",
   full_page_writes: "on",
   synchronous_commit: "on",
   max_connections: "100",
   shared_buffers: "64MB",
-  listen_addresses: "127.0.0.1",
-  unix_socket_directories: "",
   autovacuum_naptime: "5s",
-  lc_messages: "C",
 };
+
+/** How a server is started that is not for tests. */
+export interface ServerOptions {
+  /** Where its folder is made. Default: the system's folder for temporary files. */
+  readonly root?: string;
+  /** What differs from the server's own defaults. Default: what suits tests. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
 
 /**
  * Starts a server. `environment` decides: `DATABASE_URL` is used as it is, and
@@ -50,12 +60,13 @@ const SETTINGS = {
  */
 export async function startServer(
   environment: Readonly<Record<string, string | undefined>>,
+  { root = tmpdir(), settings = FOR_TESTS }: ServerOptions = {},
 ): Promise<TestServer> {
   const given = environment["DATABASE_URL"];
   if (given !== undefined && given !== "") {
     return { url: given, origin: "DATABASE_URL", stop: async () => undefined };
   }
-  const folder = mkdtempSync(path.join(tmpdir(), "batchwork-postgres-"));
+  const folder = mkdtempSync(path.join(root, "batchwork-postgres-"));
   try {
     const account = process.getuid?.() === 0 ? unprivileged() : undefined;
     if (account !== undefined) chownSync(folder, account.uid, account.gid);
@@ -64,7 +75,7 @@ export async function startServer(
       environment["BATCHWORK_TEST_POSTGRES"] === "packaged" ? undefined : installedBinaries();
     const binaries = installed ?? packagedBinaries(account === undefined ? undefined : folder);
     if (binaries === undefined) throw new Error("there is no PostgreSQL for this platform");
-    return await run(binaries, folder, account);
+    return await run(binaries, folder, { ...LOCAL, ...settings }, account);
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -74,6 +85,7 @@ export async function startServer(
 async function run(
   binaries: Binaries,
   folder: string,
+  settings: Readonly<Record<string, string>>,
   account: Account | undefined,
 ): Promise<TestServer> {
   const data = path.join(folder, "data");
@@ -88,26 +100,35 @@ async function run(
     throw new Error(`initdb of ${binaries.origin} failed: ${made.stderr || String(made.error)}`);
   }
   const port = await freePort();
-  const settings = Object.entries({ ...SETTINGS, port }).flatMap(([name, value]) => [
+  const flags = Object.entries({ ...settings, port }).flatMap(([name, value]) => [
     "-c",
     `${name}=${value}`,
   ]);
-  const child = spawn(binaries.postgres, ["-D", data, ...settings], {
-    ...options,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
+  let child: ChildProcess;
+  const start = async (): Promise<void> => {
+    child = spawn(binaries.postgres, ["-D", data, ...flags], {
+      ...options,
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    await ready(child);
+  };
+  // At once, without a word to anybody.
   const kill = (): void => void child.kill("SIGQUIT");
   process.once("exit", kill);
-  await ready(child);
-  const stop = async (): Promise<void> => {
-    process.off("exit", kill);
+  await start();
+  const crash = async (): Promise<void> => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
     const gone = once(child, "exit");
-    // At once: nothing of it is kept.
     kill();
     await gone;
+  };
+  const stop = async (): Promise<void> => {
+    process.off("exit", kill);
+    await crash();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url: `postgres://postgres@127.0.0.1:${port}/postgres`, origin: binaries.origin, stop };
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
+  return { url, origin: binaries.origin, stop, own: { crash, start } };
 }
 
 /** Reads what the server says until it is ready, and goes on reading so that it never waits. */

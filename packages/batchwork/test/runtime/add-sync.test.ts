@@ -2,28 +2,20 @@
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
+import Database from "better-sqlite3";
 import { describe, expect, onTestFinished, test } from "vitest";
 
 import { sqlite } from "../../src/storage/sqlite/index.ts";
-import { ascending, Fixture, itemsOf, numbers, recorder } from "./fixture.ts";
+import { ascending, DRIVERS, Fixture, itemsOf, numbers, recorder } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 500, maxWaitMs: 1000 };
 
-/** A handle of the user's on this file. */
-function handleOn(file: string): DatabaseSync {
-  const database = new DatabaseSync(file);
-  onTestFinished(() => {
-    if (database.isOpen) database.close();
-  });
-  return database;
-}
-
-describe("addSync in a transaction of the caller's", () => {
+describe.each(DRIVERS)("addSync in a transaction of the caller's, on %s", (driver) => {
   test("the item is delivered when the transaction commits, and not before", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<string>(f.clock);
     const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     const { id, duplicate } = batch.addSync("paid", { tx: database });
     expect(duplicate).toBe(false);
@@ -35,10 +27,10 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("addBulkSync puts many items into one chunk, all of them or none", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
     const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     expect(() => batch.addBulkSync([1, Number, 3] as number[], { tx: database })).toThrow(
       expect.objectContaining({ code: "ITEM_INVALID" }),
@@ -53,10 +45,10 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("an item of a transaction that was rolled back never existed", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<string>(f.clock);
     const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("CREATE TABLE orders (id INTEGER)");
     database.exec("BEGIN IMMEDIATE");
     database.exec("INSERT INTO orders VALUES (1)");
@@ -71,12 +63,12 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("a full batch of such items is handed over without waiting for maxWaitMs", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
     const { batch } = await f.started((bw) =>
       bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
     );
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     for (let n = 0; n < 3; n++) batch.addSync(n, { tx: database });
     database.exec("COMMIT");
@@ -85,9 +77,9 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("a handle that was lent to the storage is a transaction too", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<string>(f.clock);
-    const database = handleOn(f.file);
+    const database = f.handle();
     const { batch } = await f.started((bw) => bw.batch<string>({ ...LIMITS, handler }), {
       storage: sqlite({ database }),
     });
@@ -102,9 +94,9 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("on a lent handle, too, a full batch does not wait for the next look", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
-    const database = handleOn(f.file);
+    const database = f.handle();
     const { batch } = await f.started(
       (bw) => bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
       { storage: sqlite({ database }), pollMs: 3_600_000, tickIntervalMs: 3_600_000 },
@@ -117,9 +109,9 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("an add that completes what addSync began starts the batch within pollMs", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
-    const database = handleOn(f.file);
+    const database = f.handle();
     const { batch } = await f.started(
       (bw) => bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
       { storage: sqlite({ database }), pollMs: 40, tickIntervalMs: 3_600_000 },
@@ -135,12 +127,12 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("several items in one call make few chunks, and their ids are the handler's", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
     const { batch } = await f.started((bw) =>
       bw.batch<number>({ ...LIMITS, groupBy: (n) => (n % 2 === 0 ? "even" : "odd"), handler }),
     );
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     const results = batch.addBulkSync(numbers(400), { tx: database });
     expect(batch.addBulkSync([], { tx: database })).toEqual([]);
@@ -154,10 +146,10 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("one bad item refuses the whole call, and a call has the limits of addBulk", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { handler } = recorder(f.clock);
     const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     const tx = { tx: database };
     expect(() => batch.addBulkSync([1, Symbol("no"), 3], tx)).toThrow(
@@ -171,9 +163,9 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("on a lent handle items of a long transaction are handed over when it ends", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder<number>(f.clock);
-    const database = handleOn(f.file);
+    const database = f.handle();
     const { batch } = await f.started(
       (bw) => bw.batch<number>({ ...LIMITS, maxSize: 3, maxWaitMs: 3_600_000, handler }),
       { storage: sqlite({ database }), pollMs: 3_600_000, tickIntervalMs: 3_600_000 },
@@ -188,10 +180,10 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("what is wrong is thrown, not rejected, and leaves the transaction usable", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { deliveries, handler } = recorder(f.clock);
     const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     expect(() => batch.addSync({ broken: Symbol("no") }, { tx: database })).toThrow(
       expect.objectContaining({ code: "ITEM_INVALID", field: "$.broken" }),
@@ -206,12 +198,12 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("a handle without a transaction, or of another file, is refused", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { handler } = recorder(f.clock);
     const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
     const mismatch: unknown = expect.objectContaining({ code: "TX_MISMATCH" });
-    expect(() => batch.addSync(1, { tx: handleOn(f.file) })).toThrow(mismatch);
-    const other = handleOn(path.join(path.dirname(f.file), "other.db"));
+    expect(() => batch.addSync(1, { tx: f.handle() })).toThrow(mismatch);
+    const other = f.handle(path.join(path.dirname(f.file), "other.db"));
     other.exec("BEGIN IMMEDIATE");
     expect(() => batch.addSync(1, { tx: other })).toThrow(mismatch);
     expect(() => batch.addSync(1, { tx: {} })).toThrow(mismatch);
@@ -220,10 +212,10 @@ describe("addSync in a transaction of the caller's", () => {
   });
 
   test("before the storage is open there is nothing to add to", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const { handler } = recorder(f.clock);
     const batch = f.process().bw.batch({ ...LIMITS, handler });
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     expect(() => batch.addSync(1, { tx: database })).toThrow(
       expect.objectContaining({ code: "TX_UNSUPPORTED" }),
@@ -232,15 +224,52 @@ describe("addSync in a transaction of the caller's", () => {
     expect(await f.run(batch.getBufferSize())).toBe(0);
   });
 
-  test("memory storage has no transaction of the caller's to join", async () => {
-    const f = new Fixture("memory");
+  test("a handle of another SQLite library is refused: locks would not hold between them", async () => {
+    const f = new Fixture(driver);
     const { handler } = recorder(f.clock);
     const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
-    const database = handleOn(":memory:");
-    database.exec("BEGIN");
-    expect(() => batch.addSync(1, { tx: database })).toThrow(
-      expect.objectContaining({ code: "TX_UNSUPPORTED" }),
+    const other = driver === "sqlite" ? new Database(f.file) : new DatabaseSync(f.file);
+    other.exec("BEGIN IMMEDIATE");
+    const message: unknown = expect.stringMatching(/another SQLite library/);
+    expect(() => batch.addSync(1, { tx: other })).toThrow(
+      expect.objectContaining({ code: "TX_MISMATCH", message }),
     );
+    other.exec("ROLLBACK");
+    other.close();
     expect(await f.run(batch.getBufferSize())).toBe(0);
   });
+});
+
+test("a transaction function of better-sqlite3 commits its items with its rows", async () => {
+  const f = new Fixture("better-sqlite3");
+  const { deliveries, handler } = recorder<number>(f.clock);
+  const database = new Database(f.file);
+  onTestFinished(() => void database.close());
+  const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }), {
+    storage: sqlite({ database }),
+  });
+  database.exec("CREATE TABLE orders (id INTEGER)");
+  const order = database.transaction((id: number) => {
+    database.prepare("INSERT INTO orders VALUES (?)").run(id);
+    batch.addSync(id, { tx: database });
+    if (id === 2) throw new RangeError("out of stock");
+  });
+  order.immediate(1);
+  expect(() => order.immediate(2)).toThrow(RangeError);
+  order.immediate(3);
+  await f.advance(1000);
+  expect(itemsOf(deliveries)).toEqual([1, 3]);
+  expect(database.prepare("SELECT id FROM orders").pluck().all()).toEqual([1, 3]);
+});
+
+test("memory storage has no transaction of the caller's to join", async () => {
+  const f = new Fixture("memory");
+  const { handler } = recorder(f.clock);
+  const { batch } = await f.started((bw) => bw.batch({ ...LIMITS, handler }));
+  const database = f.handle(":memory:");
+  database.exec("BEGIN");
+  expect(() => batch.addSync(1, { tx: database })).toThrow(
+    expect.objectContaining({ code: "TX_UNSUPPORTED" }),
+  );
+  expect(await f.run(batch.getBufferSize())).toBe(0);
 });

@@ -194,6 +194,7 @@ describe.each(STORAGES)("status on %s storage", (kind) => {
     const startMs = f.clock.wallMs() - f.clock.monotonicMs();
     expect(await f.run(batch.status())).toEqual({
       name: "events",
+      tags: [],
       paused: false,
       waiting: 2,
       groups: 2,
@@ -217,6 +218,7 @@ describe.each(STORAGES)("status on %s storage", (kind) => {
     await f.advance(60_000);
     expect(await f.run(batch.status())).toEqual({
       name: "events",
+      tags: [],
       paused: false,
       waiting: 0,
       groups: 0,

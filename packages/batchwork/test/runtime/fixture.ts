@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { DatabaseSync } from "node:sqlite";
 
+import Database from "better-sqlite3";
 import { onTestFinished } from "vitest";
 
 import type { Clock, Timer } from "../../src/core/clock.ts";
@@ -25,7 +26,23 @@ import { ManualClock } from "../../src/testing/manual-clock.ts";
 
 /** What every behaviour is tested on. */
 export const STORAGES = ["sqlite", "memory"] as const;
-export type StorageKind = (typeof STORAGES)[number];
+
+/** What lends a handle to SQLite storage. */
+export const DRIVERS = ["sqlite", "better-sqlite3"] as const;
+export type StorageKind = (typeof STORAGES)[number] | (typeof DRIVERS)[number];
+
+/** A SQLite handle of the user's, of either driver. */
+export interface UserHandle {
+  readonly isTransaction?: boolean;
+  readonly inTransaction?: boolean;
+  exec(sql: string): unknown;
+  prepare(sql: string): {
+    run(...parameters: (string | number)[]): unknown;
+    get(...parameters: (string | number)[]): unknown;
+    all(...parameters: (string | number)[]): unknown[];
+  };
+  close(): unknown;
+}
 
 /** The clock as one process sees it: a stopped process misses its timers, but time passes. */
 class ProcessClock implements Clock {
@@ -179,7 +196,16 @@ export class Fixture {
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
     const file = path.join(folder, "work.db");
     this.file = file;
-    this.connect = () => sqlite({ path: file });
+    this.connect =
+      kind === "sqlite" ? () => sqlite({ path: file }) : () => sqlite({ database: this.handle() });
+  }
+
+  /** A handle of the user's, on the database file or another one; closed after the test. */
+  handle(file = this.file): UserHandle {
+    const database: UserHandle =
+      this.kind === "better-sqlite3" ? new Database(file) : new DatabaseSync(file);
+    onTestFinished(() => void database.close());
+    return database;
   }
 
   /** A new process on the database, or on `options.storage`. It is stopped after the test. */
@@ -351,8 +377,7 @@ export function effectsIn(f: Fixture): Effects {
       read: () => [...kept],
     };
   }
-  const database = new DatabaseSync(f.file);
-  onTestFinished(() => database.close());
+  const database = f.handle();
   database.exec("CREATE TABLE effects (value INTEGER NOT NULL)");
   return {
     write: (tx, value) => {
@@ -362,6 +387,6 @@ export function effectsIn(f: Fixture): Effects {
       database
         .prepare("SELECT value FROM effects ORDER BY rowid")
         .all()
-        .map(({ value }) => value as number),
+        .map((row) => (row as { readonly value: number }).value),
   };
 }

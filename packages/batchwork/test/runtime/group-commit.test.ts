@@ -67,6 +67,38 @@ describe.each(STORAGES)("group commit on %s storage", (kind) => {
     expect(await f.run(batch[1]?.getBufferSize() as Promise<number>)).toBe(1206);
   });
 
+  test("bulks of objects fill chunks, and give out ids, as single adds do", async () => {
+    const f = new Fixture(kind);
+    const { handler } = recorder<{ n: number }>(f.clock);
+    const storage = f.connect();
+    const append = storage.append.bind(storage);
+    const chunks: NewChunk[] = [];
+    storage.append = async (appended) => {
+      chunks.push(...appended);
+      return append(appended);
+    };
+    const { batch } = await f.started(
+      (bw) => [
+        bw.batch<{ n: number }>({ ...LIMITS, maxSize: 10, handler }),
+        bw.batch<{ n: number }>({ ...LIMITS, name: "narrow", maxSize: 10, maxBytes: 30, handler }),
+      ],
+      { storage },
+    );
+    const [wide, narrow] = batch as [(typeof batch)[number], (typeof batch)[number]];
+    const items = numbers(7).map((n) => ({ n }));
+    const bulks = [wide.addBulk(items), wide.addBulk(items), wide.addBulk(items)];
+    const results = (await f.run(Promise.all(bulks))).flat();
+    expect(chunks.map(({ count }) => count)).toEqual([10, 10, 1]);
+    expect(chunks.map(({ bytes }) => bytes)).toEqual([70, 70, 7]);
+    const indices = results.map(({ id }) => Number(id.split(":")[1]));
+    expect(indices).toEqual([...numbers(10), ...numbers(10), 0]);
+    expect(new Set(results.map(({ id }) => id)).size).toBe(21);
+    chunks.length = 0;
+    await f.run(narrow.addBulk(items));
+    expect(chunks.every(({ bytes }) => bytes <= 30)).toBe(true);
+    expect(chunks.map(({ count }) => count)).toEqual([4, 3]);
+  });
+
   test("a bulk of nothing resolves and commits nothing", async () => {
     const f = new Fixture(kind);
     const { handler } = recorder(f.clock);

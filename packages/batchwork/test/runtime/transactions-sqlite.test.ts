@@ -1,23 +1,14 @@
 /** What is special about `ctx.tx` on a SQLite file: locks, statements, the user's own handle. */
-import { DatabaseSync } from "node:sqlite";
-
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
 import { sqlite } from "../../src/storage/sqlite/index.ts";
-import { effectsIn, Fixture, Hold, recorder, forever } from "./fixture.ts";
+import { DRIVERS, effectsIn, Fixture, Hold, recorder, forever } from "./fixture.ts";
 
 const LIMITS = { name: "events", maxSize: 3, maxWaitMs: 1000 };
 
-/** A handle of the user's on this file. */
-function handleOn(file: string): DatabaseSync {
-  const database = new DatabaseSync(file);
-  onTestFinished(() => database.close());
-  return database;
-}
-
-describe("ctx.tx on a SQLite file", () => {
+describe.each(DRIVERS)("ctx.tx on a SQLite file, opened with %s", (driver) => {
   test("the transaction is the engine's: a handler cannot end it, nor keep a statement", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const effects = effectsIn(f);
     const codes: unknown[] = [];
     const attempt = (work: () => unknown): void => {
@@ -49,18 +40,18 @@ describe("ctx.tx on a SQLite file", () => {
   });
 
   test("it waits while another connection holds the write lock, without blocking the process", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const effects = effectsIn(f);
     const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
       await ctx.tx((tx) => effects.write(tx, 1));
     });
     const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
-    const database = handleOn(f.file);
+    const database = f.handle();
     await f.run(batch.addBulk([1, 2, 3]));
     const turns: number[] = [];
-    f.clock.soon(() => database.exec("BEGIN IMMEDIATE"));
+    f.clock.soon(() => void database.exec("BEGIN IMMEDIATE"));
     f.clock.after(500, () => void turns.push(f.clock.monotonicMs()));
-    f.clock.after(1000, () => database.exec("COMMIT"));
+    f.clock.after(1000, () => void database.exec("COMMIT"));
     await f.advance(900);
     expect(turns).toEqual([500]);
     await f.advance(2000);
@@ -69,8 +60,8 @@ describe("ctx.tx on a SQLite file", () => {
   });
 
   test("on a lent handle it waits while the user is in a transaction of his own", async () => {
-    const f = new Fixture("sqlite");
-    const database = handleOn(f.file);
+    const f = new Fixture(driver);
+    const database = f.handle();
     database.exec("CREATE TABLE effects (value INTEGER NOT NULL)");
     const hold = new Hold();
     const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
@@ -94,7 +85,7 @@ describe("ctx.tx on a SQLite file", () => {
   });
 
   test("when the timeout passes while the commit is under way, the commit decides", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const effects = effectsIn(f);
     const hold = new Hold();
     const signals: AbortSignal[] = [];
@@ -108,7 +99,7 @@ describe("ctx.tx on a SQLite file", () => {
     );
     await f.run(batch.addBulk([1, 2, 3]));
     await f.advance(100);
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     hold.releaseAll();
     await f.advance(700);
@@ -121,7 +112,7 @@ describe("ctx.tx on a SQLite file", () => {
   });
 
   test("when it fails after that, the timeout counts", async () => {
-    const f = new Fixture("sqlite");
+    const f = new Fixture(driver);
     const hold = new Hold();
     const { deliveries, handler } = recorder<number>(f.clock, async (ctx) => {
       if (ctx.attempt > 1) return;
@@ -138,7 +129,7 @@ describe("ctx.tx on a SQLite file", () => {
     );
     await f.run(batch.addBulk([1, 2, 3]));
     await f.advance(100);
-    const database = handleOn(f.file);
+    const database = f.handle();
     database.exec("BEGIN IMMEDIATE");
     hold.releaseAll();
     await f.advance(700);
@@ -150,9 +141,9 @@ describe("ctx.tx on a SQLite file", () => {
   test.each(["returns", "throws"] as const)(
     "a handler that %s without waiting for it leaves the decision to it",
     async (end) => {
-      const f = new Fixture("sqlite");
+      const f = new Fixture(driver);
       const effects = effectsIn(f);
-      const database = handleOn(f.file);
+      const database = f.handle();
       const { deliveries, handler } = recorder<number>(f.clock, (ctx) => {
         database.exec("BEGIN IMMEDIATE");
         void ctx.tx((tx) => effects.write(tx, ctx.attempt));
@@ -172,8 +163,8 @@ describe("ctx.tx on a SQLite file", () => {
   );
 
   test("when a transaction that the handler did not wait for fails, the attempt has failed", async () => {
-    const f = new Fixture("sqlite");
-    const database = handleOn(f.file);
+    const f = new Fixture(driver);
+    const database = f.handle();
     const { deliveries, handler } = recorder<number>(f.clock, (ctx) => {
       if (ctx.attempt > 1) return;
       database.exec("BEGIN IMMEDIATE");

@@ -15,7 +15,7 @@ import {
 
 const LIMITS = { name: "events", maxSize: 3, maxWaitMs: 1000 };
 
-describe.each(STORAGES)("ctx.tx on %s storage", (kind) => {
+describe.each([...STORAGES, "better-sqlite3"] as const)("ctx.tx on %s storage", (kind) => {
   test("the writes and the acknowledgement commit together", async () => {
     const f = new Fixture(kind);
     const effects = effectsIn(f);

@@ -4,7 +4,12 @@ import { PostgresStorage } from "../../src/storage/postgres/storage.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { storageConformance } from "../../src/testing/conformance.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
-import { describePostgres, emptyTables, testDatabase } from "../postgres/database.ts";
+import {
+  describePostgres,
+  emptyTables,
+  notifications,
+  testDatabase,
+} from "../postgres/database.ts";
 
 let cases = 0;
 
@@ -16,7 +21,7 @@ describePostgres("a PostgreSQL server", () => {
     test,
     time: "database",
     transactions: "async",
-    news: "polled",
+    news: "announced",
     open: async () => {
       await emptyTables(pool);
       const clock = new ManualClock();
@@ -29,6 +34,7 @@ describePostgres("a PostgreSQL server", () => {
           source: { pool },
           schema: "batchwork",
           durability: "full",
+          notifications,
           now,
         });
         storages.push(storage);

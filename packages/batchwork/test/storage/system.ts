@@ -269,7 +269,7 @@ export class System {
   }
 
   async #tell(acknowledge: number): Promise<unknown> {
-    const rows = byItem(await this.#storage.takeUnnotified(this.#queue, 1000, 5000));
+    const rows = byItem(await this.#storage.takeUnnotified([this.#queue], 1000, 5000));
     await this.#storage.acknowledgeDead(rows.slice(0, acknowledge).map(({ id }) => id));
     return rows.map((row) => this.#seenLetter(row));
   }

@@ -169,7 +169,7 @@ test("every other method reaches the storage underneath", async () => {
   expect(await storage.deadLetters({ queue, group: null, after: 0, limit: 1 })).toEqual([]);
   expect(await storage.redrive(queue, "all")).toBe(0);
   expect(await storage.discard(queue, "all")).toBe(0);
-  expect(await storage.takeUnnotified(queue, 1, 1000)).toEqual([]);
+  expect(await storage.takeUnnotified([queue], 1, 1000)).toEqual([]);
   await storage.acknowledgeDead([]);
   const within = storage.appendWithin({}, [{ ...CHUNK, queue }]);
   await expect(within).rejects.toMatchObject({ code: "TX_UNSUPPORTED" });

@@ -23,6 +23,7 @@ export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: numb
       bytes,
       payload,
       dueAt,
+      keys: null,
       taken: 0,
       takenBytes: 0,
     };

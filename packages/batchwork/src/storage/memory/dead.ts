@@ -4,13 +4,18 @@ import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
 import { indexAt, itemId, memberCount } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
 import type { DeadQuery, DeadRow, NewChunk, Payload } from "../storage.ts";
+import { commitAppend, prepare } from "./append.ts";
 import type { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
+import type { HeldRecord } from "./keys.ts";
+import type { Queue } from "./queue.ts";
 import { memberBytes, pick } from "./payload.ts";
 import type { Chunk } from "./waiting.ts";
 
 interface Letter {
   readonly row: DeadRow;
+  /** The key that the item still holds. */
+  readonly key: HeldRecord | null;
   readonly bytes: number;
   /** From when on `onDead` may be told of it. */
   tellAt: number;
@@ -113,12 +118,40 @@ export function bury(
       items,
       whole: chunk.count === 1,
     });
-    group.queue.dead.add({ row, bytes, tellAt: now });
+    group.queue.dead.add({ row, key: chunk.keys?.[index] ?? null, bytes, tellAt: now });
   }
 }
 
-/** The chunks that put letters back: one per group until it is full, in order of age. */
-export function redriven(letters: readonly Letter[]): NewChunk[] {
+/** Puts letters back. Their keys stay with them. Returns how many there were. */
+export function redrive(
+  data: MemoryData,
+  queue: Queue,
+  ids: readonly number[] | "all",
+  now: number,
+): number {
+  const letters = queue.dead.remove(ids);
+  const chunks = redriven(letters);
+  const prepared = prepare(data, chunks.map(redrivenChunk), now);
+  for (const [n, { chunk }] of prepared.entries()) {
+    const keys = (chunks[n] as readonly Letter[]).map(({ key }) => key);
+    for (const [index, key] of keys.entries()) {
+      if (key !== null) key.place = { chunk: chunk.id, index };
+    }
+    if (keys.some((key) => key !== null)) chunk.keys = keys;
+  }
+  commitAppend(prepared, now);
+  return letters.length;
+}
+
+/** Deletes letters: their items ended. Returns how many there were. */
+export function discard(queue: Queue, ids: readonly number[] | "all", now: number): number {
+  const letters = queue.dead.remove(ids);
+  for (const { key } of letters) if (key !== null) queue.keys.ended(key, now);
+  return letters.length;
+}
+
+/** The letters by chunk: one per group until it is full, in order of age. */
+function redriven(letters: readonly Letter[]): Letter[][] {
   const chunks: Letter[][] = [];
   const open = new Map<string, { letters: Letter[]; bytes: number }>();
   for (const letter of letters) {
@@ -135,7 +168,7 @@ export function redriven(letters: readonly Letter[]): NewChunk[] {
     chunk.letters.push(letter);
     chunk.bytes += letter.bytes;
   }
-  return chunks.map(redrivenChunk);
+  return chunks;
 }
 
 function redrivenChunk(letters: readonly Letter[]): NewChunk {

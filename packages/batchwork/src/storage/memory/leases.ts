@@ -6,7 +6,7 @@ import type { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
 import { bury } from "./dead.ts";
 
-/** Empty groups that one reap forgets in each queue at most. */
+/** Empty groups, and keys held no longer, that one reap forgets in each queue at most. */
 const FORGET_MAX = 10_000;
 
 export function enroll(data: MemoryData, leaseMs: number, now: number): number {
@@ -47,7 +47,10 @@ export function reap(data: MemoryData, maxCrashes: number, now: number): Reaped 
       batch.content.group.requeue(now);
     }
   }
-  for (const queue of data.queues) queue.forgetIdle(FORGET_MAX);
+  for (const queue of data.queues) {
+    queue.forgetIdle(FORGET_MAX);
+    queue.keys.forget(now, FORGET_MAX);
+  }
   let nextAt = Number.POSITIVE_INFINITY;
   for (const expiresAt of data.incarnations.values()) nextAt = Math.min(nextAt, expiresAt);
   const nextInMs = data.incarnations.size === 0 ? null : nextAt - now;

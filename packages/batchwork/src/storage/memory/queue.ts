@@ -5,6 +5,7 @@ import type { Batch } from "./batch.ts";
 import { DeadLetters } from "./dead.ts";
 import { Group, type Turn } from "./group.ts";
 import { Heap } from "./heap.ts";
+import { Keys } from "./keys.ts";
 
 /** What the latest claim said about the queue's batches. */
 export interface QueueCaps extends BatchCaps {
@@ -31,6 +32,7 @@ export class Queue {
   /** Suspects that wait. Few: as many as crashed processes were running. */
   readonly suspects = new Set<Batch>();
   readonly dead = new DeadLetters();
+  readonly keys = new Keys();
   /** Groups that were empty when last touched. */
   readonly idle: Group[] = [];
   /** Batches that wait, suspects included. */

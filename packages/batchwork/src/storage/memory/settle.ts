@@ -5,6 +5,7 @@ import type { Child, Outcome, Split } from "../../core/settle.ts";
 import { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
 import { bury } from "./dead.ts";
+import { endKeys } from "./keys.ts";
 import { memberBytes } from "./payload.ts";
 import type { Chunk } from "./waiting.ts";
 
@@ -24,6 +25,7 @@ export function settleBatch(
     batch.wait("retry", now + outcome.delayMs);
   } else {
     if (outcome.kind === "split") split(data, batch, outcome, now);
+    endKeys(batch, outcome, now);
     batch.finish();
     data.batches.delete(batch.id);
     data.rememberSettled(batch.id, lease.token);

@@ -1,6 +1,7 @@
 /** The storage port over {@link MemoryData}: reads the clock and counts commits, no more. */
 import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type {
   AppendedChunk,
@@ -19,13 +20,14 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage.ts";
-import { appended, commitAppend, prepare } from "./append.ts";
+import { appended, commitAppend, prepare, type Prepared } from "./append.ts";
+import { StagedKeys } from "./append-keyed.ts";
 import type { MemoryData } from "./data.ts";
-import { redriven } from "./dead.ts";
+import { discard, redrive } from "./dead.ts";
 import { exchange } from "./exchange.ts";
 import * as leases from "./leases.ts";
 import * as status from "./status.ts";
-import { appendInside, transact } from "./transact.ts";
+import { appendInside, appendKeyedInside, transact } from "./transact.ts";
 
 /**
  * A storage that forgets everything with the process. Every method takes effect when it is called,
@@ -102,6 +104,25 @@ export class MemoryStorage implements Storage {
 
   async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
     return this.appendInside(tx, chunks);
+  }
+
+  async appendKeyed(append: KeyedAppend): Promise<KeyedAnswer[]> {
+    const now = this.#now();
+    const prepared: Prepared[] = [];
+    const keys = new StagedKeys(this.#data, now);
+    const answers = keys.append(append, prepared);
+    if (prepared.length > 0) this.#commit();
+    keys.commit();
+    commitAppend(prepared, now);
+    return answers;
+  }
+
+  appendKeyedInside(tx: unknown, append: KeyedAppend): KeyedAnswer[] {
+    return appendKeyedInside(this.#data, tx, append);
+  }
+
+  async appendKeyedWithin(tx: unknown, append: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.appendKeyedInside(tx, append);
   }
 
   async exchange(request: Exchange): Promise<Exchanged> {
@@ -183,20 +204,27 @@ export class MemoryStorage implements Storage {
 
   async redrive(queue: number, ids: readonly number[] | "all"): Promise<number> {
     const now = this.#now();
-    const letters = this.#data.queue(queue).dead.remove(ids);
     this.#commit();
-    commitAppend(prepare(this.#data, redriven(letters), now), now);
-    return letters.length;
+    return redrive(this.#data, this.#data.queue(queue), ids, now);
   }
 
   async discard(queue: number, ids: readonly number[] | "all"): Promise<number> {
+    const now = this.#now();
     this.#commit();
-    return this.#data.queue(queue).dead.remove(ids).length;
+    return discard(this.#data.queue(queue), ids, now);
   }
 
-  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
-    const { notify, dead } = this.#data.queue(queue);
-    return notify ? dead.takeUntold(limit, retryMs, this.#now()) : [];
+  async takeUnnotified(
+    queues: readonly number[],
+    limit: number,
+    retryMs: number,
+  ): Promise<DeadRow[]> {
+    for (const queue of queues) {
+      const { notify, dead } = this.#data.queue(queue);
+      const rows = notify ? dead.takeUntold(limit, retryMs, this.#now()) : [];
+      if (rows.length > 0) return rows;
+    }
+    return [];
   }
 
   async acknowledgeDead(ids: readonly number[]): Promise<void> {

@@ -1,7 +1,9 @@
 /** A transaction lent to a handler: its appends, effects and the settling commit together. */
 import { BatchworkError } from "../../core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { AppendedChunk, NewChunk, Transact } from "../storage.ts";
 import { appended, commitAppend, prepare, type Prepared } from "./append.ts";
+import { StagedKeys } from "./append-keyed.ts";
 import type { MemoryData } from "./data.ts";
 import { settleBatch } from "./settle.ts";
 
@@ -19,12 +21,14 @@ class Transaction implements MemoryTx {
   readonly data: MemoryData;
   readonly now: number;
   readonly chunks: Prepared[] = [];
+  readonly keys: StagedKeys;
   readonly #effects: (() => void)[] = [];
   #over = false;
 
   constructor(data: MemoryData, now: number) {
     this.data = data;
     this.now = now;
+    this.keys = new StagedKeys(data, now);
   }
 
   onCommit(effect: () => void): void {
@@ -42,6 +46,7 @@ class Transaction implements MemoryTx {
   }
 
   commit(): void {
+    this.keys.commit();
     commitAppend(this.chunks, this.now);
     for (const effect of this.#effects) effect();
   }
@@ -76,6 +81,23 @@ export function appendInside(
   tx: unknown,
   chunks: readonly NewChunk[],
 ): AppendedChunk[] {
+  const transaction = openTransaction(data, tx);
+  const prepared = prepare(data, chunks, transaction.now);
+  transaction.chunks.push(...prepared);
+  return appended(prepared);
+}
+
+/** Appends items with keys inside a running `transact` of the same data. */
+export function appendKeyedInside(
+  data: MemoryData,
+  tx: unknown,
+  append: KeyedAppend,
+): KeyedAnswer[] {
+  const { keys, chunks } = openTransaction(data, tx);
+  return keys.append(append, chunks);
+}
+
+function openTransaction(data: MemoryData, tx: unknown): Transaction {
   if (!(tx instanceof Transaction)) {
     const message = "Memory storage shares no transaction but that of ctx.tx: pass its tx.";
     throw new BatchworkError("TX_UNSUPPORTED", message, { field: "tx" });
@@ -85,9 +107,7 @@ export function appendInside(
     throw new BatchworkError("TX_MISMATCH", message, { field: "tx" });
   }
   tx.refuseWhenOver();
-  const prepared = prepare(data, chunks, tx.now);
-  tx.chunks.push(...prepared);
-  return appended(prepared);
+  return tx;
 }
 
 function refuseLost(data: MemoryData, { lease }: Transact<unknown>): void {

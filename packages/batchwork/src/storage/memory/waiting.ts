@@ -1,6 +1,7 @@
 /** The unsealed items of one group, in append order. */
 import type { Payload } from "../storage.ts";
 import { Fifo } from "./fifo.ts";
+import type { HeldRecord } from "./keys.ts";
 
 /** What one commit appended to one group. */
 export interface Chunk {
@@ -9,6 +10,8 @@ export interface Chunk {
   readonly bytes: number;
   readonly payload: Payload;
   readonly dueAt: number;
+  /** The key of each item; `null` where none has one. */
+  keys: (HeldRecord | null)[] | null;
   /** Items from the front that are sealed. */
   taken: number;
   takenBytes: number;

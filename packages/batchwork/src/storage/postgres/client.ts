@@ -6,6 +6,8 @@ export interface PostgresQuery {
   readonly values?: readonly unknown[];
   /** How columns become values; `pg`'s own way where it is left out. */
   readonly types?: PostgresTypes;
+  /** How long to wait for the answer before it has failed, ms. */
+  readonly query_timeout?: number;
 }
 
 /** How the text of a column becomes a value, by the type's number. */
@@ -28,11 +30,30 @@ export interface PostgresClient {
 export interface PostgresPoolClient extends PostgresClient {
   /** Gives it back; an error has it closed instead. */
   release(error?: Error | boolean): void;
+  /** Tells when the connection breaks while no statement is under way. */
+  on?(event: "error", listener: (error: Error) => void): unknown;
+  off?(event: "error", listener: (error: Error) => void): unknown;
+}
+
+/** What the server sends on its own account to whoever listens. */
+export interface PostgresNotification {
+  readonly payload?: string | undefined;
+}
+
+/** A connection that can listen. */
+export interface ListeningClient extends PostgresPoolClient {
+  /** The server's process behind it, as the server said when it was opened. */
+  readonly processID?: unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "end", listener: () => void): unknown;
+  on(event: "notification", listener: (message: PostgresNotification) => void): unknown;
 }
 
 /** Connections: a `Pool` of `pg`, or anything that has its shape. */
 export interface PostgresPool extends PostgresClient {
-  connect(): Promise<PostgresPoolClient>;
+  connect(
+    callback?: (error: Error | undefined, client: PostgresPoolClient | undefined) => void,
+  ): Promise<PostgresPoolClient>;
 }
 
 /** A pool that was made here. */
@@ -52,6 +73,16 @@ export function isClient(value: unknown): value is PostgresClient {
 
 export function isPool(value: unknown): value is PostgresPool {
   return isClient(value) && "connect" in value && typeof value.connect === "function";
+}
+
+export function canListen(client: PostgresPoolClient): client is ListeningClient {
+  return typeof client.on === "function";
+}
+
+/** How many connections a pool holds at most, where it says so. */
+export function sizeOf(pool: PostgresPool): number {
+  const { options } = pool as { readonly options?: { readonly max?: unknown } };
+  return typeof options?.max === "number" ? options.max : Number.POSITIVE_INFINITY;
 }
 
 const BOOLEAN = 16;

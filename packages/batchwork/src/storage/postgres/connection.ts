@@ -1,9 +1,12 @@
 /** Opening: a pool, a schema that is up to date, and a server that keeps what was promised. */
-import type { Clock } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
+import type { StorageEnv } from "../storage.ts";
+import { Announcer } from "./announcements.ts";
 import { isPool, TYPES, type OwnPool, type PostgresClient, type PostgresPool } from "./client.ts";
 import { Database } from "./database.ts";
-import { storageError } from "./failure.ts";
+import { openError } from "./failure.ts";
+import { Listener } from "./listener.ts";
+import { borrow, giveBack } from "./lending.ts";
 import { migrate } from "./migrate.ts";
 import { inSchema } from "./statements.ts";
 
@@ -15,6 +18,10 @@ export interface ConnectionSettings {
   readonly source: { readonly connectionString: string } | { readonly pool: PostgresPool };
   readonly schema: string;
   readonly durability: Durability;
+  /** False: nothing is announced and nobody listens. Default true. */
+  readonly notifications?: boolean;
+  /** Default {@link REPLY_TIMEOUT_MS}. */
+  readonly replyTimeoutMs?: number;
   /** Storage time in place of the server's clock; tests only. */
   readonly now?: (() => number) | undefined;
 }
@@ -22,8 +29,20 @@ export interface ConnectionSettings {
 /** An open database, and how to close it. */
 export interface Connection {
   readonly database: Database;
+  readonly announce: (ms: number) => void;
+  /** Begins to hear what others announce, if it has not begun yet. */
+  readonly listen: () => void;
   readonly close: () => Promise<void>;
 }
+
+/** How long a statement may take before its connection is given up, ms. */
+export const REPLY_TIMEOUT_MS = 30_000;
+
+/** How long an own pool tries to connect, or waits for a connection, ms. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+/** An idle connection whose other end is gone is found out within about twice that, ms. */
+const KEEP_ALIVE_MS = 10_000;
 
 /** The oldest server that has what the functions need. */
 const SERVER_VERSION_MIN = 140_000;
@@ -34,34 +53,76 @@ const SETTINGS = `SELECT current_setting('server_version_num')::int AS version,
   current_setting('synchronous_commit') AS synchronous_commit,
   current_setting('default_transaction_isolation') AS isolation`;
 
-const META = "SELECT id FROM @.meta";
+const META = "SELECT id, gen_random_uuid()::text AS sender FROM @.meta";
 
 export async function openConnection(
   settings: ConnectionSettings,
-  clock: Clock,
+  env: StorageEnv,
 ): Promise<Connection> {
-  const { source, schema, now } = settings;
+  const { clock } = env;
+  const { source, schema, now, replyTimeoutMs = REPLY_TIMEOUT_MS } = settings;
   const own = "connectionString" in source ? await makePool(source.connectionString) : undefined;
   const pool = own ?? (source as { readonly pool: PostgresPool }).pool;
   const close = async (): Promise<void> => own?.end();
   try {
-    const client = await pool.connect();
+    const client = await borrow(pool);
     let fit = false;
     try {
       const readCommitted = await secure(client, settings.durability);
       await migrate(client, schema);
       const meta = await client.query({ text: inSchema(META, schema), types: TYPES });
-      const id = String(meta.rows[0]?.["id"]);
+      const [id, sender] = ["id", "sender"].map((name) => String(meta.rows[0]?.[name])) as [
+        string,
+        string,
+      ];
       fit = true;
-      const database = new Database({ pool, clock, schema, id, readCommitted, now });
-      return { database, close };
+      const database = new Database({
+        pool,
+        clock,
+        schema,
+        id,
+        readCommitted,
+        now,
+        replyTimeoutMs,
+      });
+      if (settings.notifications === false) {
+        return { database, announce: () => undefined, listen: () => undefined, close };
+      }
+      return { database, ...notifying({ database, pool, env, id, sender, close }) };
     } finally {
-      client.release(!fit);
+      giveBack(client, !fit);
     }
   } catch (error) {
     await close();
-    throw storageError(error);
+    throw openError(error);
   }
+}
+
+interface Notifying {
+  readonly database: Database;
+  readonly pool: PostgresPool;
+  readonly env: StorageEnv;
+  readonly id: string;
+  readonly sender: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Listens, and announces what is to be announced. */
+function notifying(parts: Notifying): Omit<Connection, "database"> {
+  const { database, pool, env, id, sender, close } = parts;
+  const { clock, announced = () => undefined, warn = () => undefined } = env;
+  const channel = `batchwork_${id}`;
+  const announcer = new Announcer(database, clock, channel, sender);
+  const listener = new Listener({ pool, clock, channel, sender, announced, warn });
+  return {
+    announce: (ms) => announcer.announce(ms),
+    listen: () => listener.start(),
+    close: async () => {
+      listener.close();
+      await announcer.close();
+      await close();
+    },
+  };
 }
 
 /** Loaded when needed: somebody who lends a pool may have it from elsewhere. */
@@ -69,7 +130,12 @@ async function makePool(connectionString: string): Promise<OwnPool> {
   let pool: unknown;
   try {
     const { default: pg } = await import("pg");
-    pool = new pg.Pool({ connectionString });
+    pool = new pg.Pool({
+      connectionString,
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+      keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    });
   } catch (cause) {
     const message = "postgres: the package pg could not be loaded: install it beside batchwork.";
     throw new BatchworkError("STORAGE_FAILED", message, { field: "pg", cause });

@@ -4,18 +4,35 @@ import type {
   PostgresClient,
   PostgresPool,
   PostgresPoolClient,
+  PostgresQuery,
   PostgresResult,
   PostgresTypes,
 } from "./client.ts";
 import { TYPES } from "./client.ts";
 import { inSchema } from "./statements.ts";
-import { busyError, isTransient, storageError } from "./failure.ts";
+import { borrow, giveBack } from "./lending.ts";
+import { busyError, isAnswer, isTransient, storageError } from "./failure.ts";
 
 /** How often a statement is tried when the server rolled it back for somebody else's sake. */
 const ATTEMPTS = 5;
 
 /** Wait before such a statement is tried again, ms, times the attempt and a random share. */
 const PAUSE_MS = 10;
+
+/**
+ * Who lost the connection without knowing leaves a transaction behind: the server ends it when
+ * nothing was asked of it for two replies' time. Where the server has a limit of its own, that
+ * one counts.
+ */
+const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
+  SAVEPOINT batchwork_tx;
+  SELECT set_config('idle_in_transaction_session_timeout', '@idle', true)
+    WHERE current_setting('idle_in_transaction_session_timeout') = '0'`;
+
+const IDLE_REPLIES = 2;
+
+/** A connection that takes longer for that is closed instead, which rolls back as well, ms. */
+const ROLLBACK_MS = 1000;
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -30,7 +47,27 @@ export interface DatabaseSettings {
   readonly readCommitted: boolean;
   /** Storage time in place of the server's clock; tests only. */
   readonly now: (() => number) | undefined;
+  /** How long a statement may take before its connection is given up, ms. */
+  readonly replyTimeoutMs: number;
 }
+
+/** How a transaction ends. */
+export interface Ending {
+  /** Commits. Whatever the server refuses in it, it has committed nothing. */
+  readonly sql: string;
+  /** What the server's refusal means. */
+  readonly refused: (error: unknown) => unknown;
+  /** Called when no answer came. Throws unless it finds out that the commit did happen. */
+  readonly unanswered: (error: unknown) => Promise<void>;
+}
+
+const COMMIT: Ending = {
+  sql: "COMMIT",
+  refused: storageError,
+  unanswered: async (error) => {
+    throw storageError(error);
+  },
+};
 
 /** The opened database. */
 export class Database {
@@ -47,16 +84,30 @@ export class Database {
     return this.#settings.now?.() ?? null;
   }
 
+  /** How long a statement may take, ms. */
+  get replyTimeoutMs(): number {
+    return this.#settings.replyTimeoutMs;
+  }
+
   /** The text with `@.` replaced by the schema. */
   text(sql: string): string {
     return inSchema(sql, this.#settings.schema);
   }
 
-  /** Runs one statement as a transaction. Again, when the server asks for that. */
-  async run(sql: string, values: readonly unknown[] = []): Promise<PostgresResult> {
+  /**
+   * Runs one statement as a transaction. Again, when the server asks for that. `timeoutMs` is for
+   * what is of no use when it comes late; never more than the storage's own limit.
+   */
+  async run(
+    sql: string,
+    values: readonly unknown[] = [],
+    timeoutMs = Number.POSITIVE_INFINITY,
+  ): Promise<PostgresResult> {
+    const query_timeout = Math.ceil(Math.min(timeoutMs, this.replyTimeoutMs));
+    const query = { text: this.text(sql), values, types: TYPES, query_timeout };
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#once(sql, values);
+        return await this.#once(query);
       } catch (error) {
         if (!isTransient(error)) throw storageError(error);
         if (attempt >= ATTEMPTS) throw busyError(error);
@@ -81,53 +132,64 @@ export class Database {
     values: readonly unknown[] = [],
   ): Promise<readonly Row[]> {
     const types: PostgresTypes = TYPES;
-    return (await client.query({ text: this.text(sql), values, types })).rows;
+    const query_timeout = this.replyTimeoutMs;
+    return (await client.query({ text: this.text(sql), values, types, query_timeout })).rows;
   }
 
   /**
-   * Lends a connection with a transaction open. Commits when `work` returns, rolls back when it
-   * throws; what it throws is passed on as it is.
+   * Lends a connection with a transaction open, and a savepoint `batchwork_tx` at its start. Ends
+   * it when `work` returns, rolls back when it throws; what it throws is passed on as it is.
    */
   async transaction<T>(
     work: (client: PostgresPoolClient) => Promise<T>,
-    ambiguous: (error: unknown) => Promise<void> = async (error) => {
-      throw storageError(error);
-    },
+    ending: () => Ending = () => COMMIT,
   ): Promise<T> {
-    const client = await this.connect();
+    const client = await this.#connect();
+    const query_timeout = this.replyTimeoutMs;
     let broken: Error | undefined;
     try {
-      await client.query({ text: "BEGIN ISOLATION LEVEL READ COMMITTED" });
+      const idle = `${IDLE_REPLIES * query_timeout}ms`;
+      try {
+        await client.query({ text: BEGIN.replace("@idle", idle), query_timeout });
+      } catch (error) {
+        broken = error as Error;
+        throw storageError(error);
+      }
+      let end: Ending;
       let result: T;
       try {
         result = await work(client);
+        end = ending();
       } catch (error) {
         broken = await rollback(client);
         throw error;
       }
       try {
-        await client.query({ text: "COMMIT" });
+        await client.query({ text: end.sql, query_timeout });
       } catch (error) {
+        if (isAnswer(error)) {
+          broken = await rollback(client);
+          throw end.refused(error);
+        }
         broken = error as Error;
-        await ambiguous(error);
+        await end.unanswered(error);
       }
       return result;
     } finally {
-      client.release(broken);
+      giveBack(client, broken);
     }
   }
 
-  async connect(): Promise<PostgresPoolClient> {
+  async #connect(): Promise<PostgresPoolClient> {
     try {
-      return await this.#settings.pool.connect();
+      return await borrow(this.#settings.pool);
     } catch (error) {
       throw storageError(error);
     }
   }
 
-  async #once(sql: string, values: readonly unknown[]): Promise<PostgresResult> {
+  async #once(query: PostgresQuery): Promise<PostgresResult> {
     const { pool, readCommitted } = this.#settings;
-    const query = { text: this.text(sql), values, types: TYPES };
     if (readCommitted) return pool.query(query);
     return this.transaction(async (client) => client.query(query));
   }
@@ -144,7 +206,7 @@ export class Database {
 /** Returns the error of a connection that is of no use any more. */
 async function rollback(client: PostgresPoolClient): Promise<Error | undefined> {
   try {
-    await client.query({ text: "ROLLBACK" });
+    await client.query({ text: "ROLLBACK", query_timeout: ROLLBACK_MS });
     return undefined;
   } catch (error) {
     return error as Error;

@@ -33,6 +33,9 @@ const LETTERS_TO_REDRIVE = `SELECT * FROM @.dead
   WHERE queue = $1 AND id > $2 AND ($3::bigint[] IS NULL OR id = ANY ($3))
   ORDER BY id LIMIT $4 FOR UPDATE`;
 
+/** Idempotency keys stay with their items. */
+const MOVE_KEYS = "SELECT @.move_keys($1, $2, $3)";
+
 /** Letters read at a time by a redrive. */
 const PAGE = 500;
 
@@ -69,29 +72,34 @@ export async function redrive(database: Database, queue: number, ids: Ids): Prom
     }
     const found = chunks.end();
     if (found.length > 0) {
-      const { sql, values } = appendCall(found, database.at);
-      await database.on(client, sql, values);
+      const { sql, values } = appendCall(
+        found.map(({ chunk }) => chunk),
+        database.at,
+      );
+      await database.on(client, MOVE_KEYS, moved(found, await database.on(client, sql, values)));
     }
     return count;
   });
 }
 
 export async function discard(database: Database, queue: number, ids: Ids): Promise<number> {
-  const result = await database.run(
-    "DELETE FROM @.dead WHERE queue = $1 AND ($2::bigint[] IS NULL OR id = ANY ($2))",
-    [queue, ids === "all" ? null : ids],
-  );
-  return result.rowCount ?? 0;
+  const values = [queue, ids === "all" ? null : ids, database.at];
+  const row = await database.row("SELECT @.discard($1, $2, $3) AS count", values);
+  return row["count"] as number;
 }
+
+const TAKE_UNNOTIFIED = `SELECT t.* FROM (
+    SELECT d.queue FROM @.dead AS d
+    WHERE d.queue = ANY ($1) AND d.notice_at <= coalesce($4::bigint, @.now_ms()) LIMIT 1) AS q,
+  LATERAL @.take_unnotified(q.queue, $2, $3, $4) AS t`;
 
 export async function takeUnnotified(
   database: Database,
-  queue: number,
+  queues: readonly number[],
   limit: number,
   retryMs: number,
 ): Promise<DeadRow[]> {
-  const values = [queue, limit, retryMs, database.at];
-  const rows = await database.rows("SELECT * FROM @.take_unnotified($1, $2, $3, $4)", values);
+  const rows = await database.rows(TAKE_UNNOTIFIED, [queues, limit, retryMs, database.at]);
   return rows.map(letter);
 }
 
@@ -120,20 +128,41 @@ function letter(found: unknown): DeadRow {
 
 interface OpenChunk {
   readonly items: string[];
+  /** The ids the items had before. */
+  readonly itemIds: string[];
   bytes: number;
+}
+
+interface RedrivenChunk extends Pick<OpenChunk, "itemIds"> {
+  readonly chunk: NewChunk;
+}
+
+/** Where each item was, and where it is now. */
+function moved(chunks: readonly RedrivenChunk[], rows: readonly unknown[]): unknown[][] {
+  const ids: string[] = [];
+  const to: unknown[] = [];
+  const places: number[] = [];
+  for (const [n, { itemIds }] of chunks.entries()) {
+    for (const [place, id] of itemIds.entries()) {
+      ids.push(id);
+      to.push((rows[n] as { readonly id: unknown }).id);
+      places.push(place);
+    }
+  }
+  return [ids, to, places];
 }
 
 /** Puts letters back as chunks: one per group until it is full, in order of age. */
 class RedrivenChunks {
   readonly #queue: number;
   readonly #open = new Map<string, OpenChunk>();
-  readonly #full: NewChunk[] = [];
+  readonly #full: RedrivenChunk[] = [];
 
   constructor(queue: number) {
     this.#queue = queue;
   }
 
-  add({ grp, item }: LetterRow): void {
+  add({ grp, item, item_id: itemId }: LetterRow): void {
     const bytes = Buffer.byteLength(item);
     let chunk = this.#open.get(grp);
     const full =
@@ -141,23 +170,24 @@ class RedrivenChunks {
       (chunk.items.length >= CHUNK_ITEMS_MAX || chunk.bytes + bytes > CHUNK_BYTES_MAX);
     if (full) this.#finish(grp);
     if (chunk === undefined || full) {
-      chunk = { items: [], bytes: 0 };
+      chunk = { items: [], itemIds: [], bytes: 0 };
       this.#open.set(grp, chunk);
     }
     chunk.items.push(item);
+    chunk.itemIds.push(itemId);
     chunk.bytes += bytes;
   }
 
-  end(): readonly NewChunk[] {
+  end(): readonly RedrivenChunk[] {
     for (const grp of this.#open.keys()) this.#finish(grp);
     return this.#full;
   }
 
   #finish(grp: string): void {
-    const { items, bytes } = this.#open.get(grp) as OpenChunk;
+    const { items, itemIds, bytes } = this.#open.get(grp) as OpenChunk;
     this.#open.delete(grp);
     const payload = joinItems(items);
     const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
-    this.#full.push({ ...chunk, payload, dueInMs: 0 });
+    this.#full.push({ chunk: { ...chunk, payload, dueInMs: 0 }, itemIds });
   }
 }

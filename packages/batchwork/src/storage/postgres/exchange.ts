@@ -45,12 +45,23 @@ interface Claimed {
 /** How often others may be in the way before a claim gives up until the next look. */
 const TRIES = 3;
 
-export async function exchange(database: Database, request: Exchange): Promise<Exchanged> {
-  let answer = await once(database, request);
+const WAIT = "SELECT @.wait_for_others($1, $2)";
+
+/** Where claims of each queue begin to search; the schema's functions know what it means. */
+export type Marks = Map<number, unknown>;
+
+export async function exchange(
+  database: Database,
+  marks: Marks,
+  request: Exchange,
+): Promise<Exchanged> {
+  let answer = await once(database, marks, request);
   const { settled } = answer.exchanged;
-  // While it settles, a transaction passes over groups that others have. By itself it waits.
+  // Groups that others have are passed over. Where nothing else is left, wait for one of them.
   for (let tries = 1; tries < TRIES && answer.contended; tries++) {
-    answer = await once(database, { ...request, settlements: [] });
+    const free = request.claims.filter(({ limit }) => limit > 0);
+    await database.run(WAIT, [free.map(({ queue }) => queue), database.at]);
+    answer = await once(database, marks, { ...request, settlements: [] });
   }
   return { ...answer.exchanged, settled };
 }
@@ -61,14 +72,14 @@ interface Answer {
   readonly contended: boolean;
 }
 
-async function once(database: Database, request: Exchange): Promise<Answer> {
+async function once(database: Database, marks: Marks, request: Exchange): Promise<Answer> {
   const { incarnation, settlements, claims, alone } = request;
   const rows = (await database.rows(EXCHANGE, [
     incarnation,
     settlements.map(({ batch }) => batch),
     settlements.map(({ token }) => token),
     settlements.map(({ outcome }) => outcomeText(outcome)),
-    JSON.stringify(claims.map(finite)),
+    JSON.stringify(claims.map((claim) => ({ ...finite(claim), marks: marks.get(claim.queue) }))),
     alone,
     database.at,
   ])) as unknown as readonly Row[];
@@ -80,7 +91,8 @@ async function once(database: Database, request: Exchange): Promise<Answer> {
     else if (row.kind === "m") addMember(claimed.get(row.n) as Claimed, row);
   }
   const { n: now, ok: more, meta } = rows.at(-1) as Row;
-  const { contended, ...next } = JSON.parse(meta) as NextMeta;
+  const { contended, marks: moved, ...next } = JSON.parse(meta) as NextMeta;
+  for (const [queue, mark] of Object.entries(moved ?? {})) marks.set(Number(queue), mark);
   const batches = [...claimed.values()].map(end);
   return {
     exchanged: { settled, claimed: batches, more, now, ...next },
@@ -91,6 +103,7 @@ async function once(database: Database, request: Exchange): Promise<Answer> {
 /** `meta` of the last row. */
 interface NextMeta extends Pick<Exchanged, "nextAt" | "suspectWaiting"> {
   readonly contended: boolean;
+  readonly marks: Readonly<Record<string, unknown>> | null;
 }
 
 /** The caps as PostgreSQL can hold them: it has no infinity among its whole numbers. */

@@ -7,9 +7,14 @@ const TRANSIENT = new Set(["40001", "40P01", "55P03"]);
 /** Conditions that the schema's functions raise. */
 export const OTHER_DATABASE = "BW001";
 const UNKNOWN_QUEUE = "BW002";
+export const LEASE_LOST = "BW003";
 
 /** The server's: a savepoint outside of a transaction. */
 export const NO_TRANSACTION = "25P01";
+
+/** The server's: the savepoint is gone, or the transaction has failed. */
+export const NO_SAVEPOINT = "3B001";
+export const FAILED_TRANSACTION = "25P02";
 
 /** The SQLSTATE of an error of the server's, or the code of a system error. */
 export function codeOf(error: unknown): string {
@@ -22,11 +27,48 @@ export function isTransient(error: unknown): boolean {
   return TRANSIENT.has(codeOf(error));
 }
 
+/** What the server says when it ends the connection: gone, shut down, or too long idle. */
+const ENDED = /^(?:08...|57P..|25P0[345])$/v;
+
+/**
+ * True when the server answered, so that it is known to have undone the statement, and the
+ * connection lives. Anything else (a broken connection, a time-out, a server that shut down) may
+ * have come after the commit.
+ */
+export function isAnswer(error: unknown): boolean {
+  const code = codeOf(error);
+  const fromServer = error instanceof Error && "severity" in error;
+  return fromServer && /^[0-9A-Z]{5}$/v.test(code) && !ENDED.test(code);
+}
+
 export function busyError(cause: unknown): BatchworkError {
   const message =
     "PostgreSQL rolled the statement back again and again for the sake of others, and nothing " +
     "was written: try again, and look for transactions that hold locks.";
   return new BatchworkError("STORAGE_BUSY", message, { cause });
+}
+
+/** What to do about what stands in the way of opening, by code. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nothing listens there: start the server, or check host and port",
+  ENOTFOUND: "there is no such host: check the address",
+  ETIMEDOUT: "no answer came: check host, port and firewalls",
+  "28P01": "check user and password",
+  "28000": "check the user, and what pg_hba.conf of the server allows",
+  "3D000": "create the database first",
+  "42501": "let the user create schemas in the database, or create the schema for it",
+  "53300": "the server has no connection left: raise max_connections, or use smaller pools",
+};
+
+/** What a caller is told when the database cannot be opened. */
+export function openError(error: unknown): unknown {
+  if (error instanceof BatchworkError) return error;
+  // A name with several addresses fails once for each, and the whole of it says nothing.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const reason = first instanceof Error ? first.message : String(first);
+  const advice = ADVICE[codeOf(first)] ?? "see the cause";
+  const message = `PostgreSQL could not be opened: ${reason} (${advice}).`;
+  return new BatchworkError("STORAGE_FAILED", message, { cause: error });
 }
 
 /** What a caller is told of an error. */

@@ -1,7 +1,7 @@
 /** PostgreSQL storage: one database, shared by any number of processes on many machines. */
 import { BatchworkError } from "../../core/errors.ts";
 import { isPool, type PostgresPool } from "./client.ts";
-import type { Durability } from "./connection.ts";
+import { REPLY_TIMEOUT_MS, type Durability } from "./connection.ts";
 import { PostgresStorage } from "./storage.ts";
 
 export type {
@@ -13,8 +13,14 @@ export type {
   PostgresTypes,
 } from "./client.ts";
 export type { Durability } from "./connection.ts";
+export type {
+  DrizzleTransaction,
+  KyselyTransaction,
+  PostgresJsTransaction,
+  PostgresTransaction,
+} from "./foreign-transaction.ts";
 export type { PostgresStorage } from "./storage.ts";
-export type { PostgresTx, PostgresTxResult } from "./tx.ts";
+export type { PostgresTx, PostgresTxQuery, PostgresTxResult } from "./tx.ts";
 
 /** Options of {@link postgres}. Either `connectionString` or `pool` is required. */
 export interface PostgresOptions {
@@ -22,7 +28,9 @@ export interface PostgresOptions {
   readonly connectionString?: string;
   /**
    * A `Pool` of `pg` of yours, instead of `connectionString`. It is never closed here. Listen to
-   * its `error` event, or a connection that breaks while idle ends your process.
+   * its `error` event, or a connection that breaks while idle ends your process. Give it
+   * `connectionTimeoutMillis` and `keepAlive: true`, or a network that swallows packets is noticed
+   * only after minutes.
    */
   readonly pool?: PostgresPool;
   /**
@@ -36,7 +44,23 @@ export interface PostgresOptions {
    * Default `"full"`.
    */
   readonly durability?: Durability;
+  /**
+   * Whether processes tell each other, by `NOTIFY`, of work that they do not take care of
+   * themselves. It takes one connection of the pool for good, to listen. `false`: each looks at
+   * least every `tickIntervalMs`, and hears of nothing in between. Behind a pooler, such as
+   * PgBouncer, nobody can listen; what goes through it is announced all the same. Default true.
+   */
+  readonly notifications?: boolean;
+  /**
+   * How long a statement may take, also one inside `ctx.tx`, ms: after that it has failed and its
+   * connection is closed. A transaction in which nothing is asked for twice as long is ended by the
+   * server. 100 to 3,600,000; default 30,000.
+   */
+  readonly replyTimeoutMs?: number;
 }
+
+const REPLY_TIMEOUT_MS_MIN = 100;
+const REPLY_TIMEOUT_MS_MAX = 3_600_000;
 
 const SCHEMA_PATTERN = /^[a-z_][a-z0-9_]{0,62}$/;
 
@@ -48,6 +72,7 @@ const SCHEMA_PATTERN = /^[a-z_][a-z0-9_]{0,62}$/;
  */
 export function postgres(options: PostgresOptions): PostgresStorage {
   const { connectionString, pool, schema = "batchwork", durability = "full" } = options;
+  const { replyTimeoutMs = REPLY_TIMEOUT_MS, notifications = true } = options;
   if ((connectionString === undefined) === (pool === undefined)) {
     throw invalid("connectionString", undefined, "give either connectionString or pool");
   }
@@ -61,8 +86,16 @@ export function postgres(options: PostgresOptions): PostgresStorage {
   if (durability !== "full" && durability !== "relaxed") {
     throw invalid("durability", durability, 'give "full" or "relaxed"');
   }
+  if (typeof notifications !== "boolean") {
+    throw invalid("notifications", notifications, "give true or false");
+  }
+  const inRange = replyTimeoutMs >= REPLY_TIMEOUT_MS_MIN && replyTimeoutMs <= REPLY_TIMEOUT_MS_MAX;
+  if (!Number.isInteger(replyTimeoutMs) || !inRange) {
+    const advice = `give a whole number from ${REPLY_TIMEOUT_MS_MIN} to ${REPLY_TIMEOUT_MS_MAX}`;
+    throw invalid("replyTimeoutMs", replyTimeoutMs, advice);
+  }
   const source = pool === undefined ? { connectionString: connectionString as string } : { pool };
-  return new PostgresStorage({ source, schema, durability });
+  return new PostgresStorage({ source, schema, durability, notifications, replyTimeoutMs });
 }
 
 function invalid(field: string, value: unknown, advice: string): BatchworkError {

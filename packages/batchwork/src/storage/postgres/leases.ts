@@ -3,6 +3,9 @@ import type { Lease } from "../../core/lease.ts";
 import type { Reaped } from "../storage.ts";
 import type { Database } from "./database.ts";
 
+/** A beat that comes later than that is no better than the next one, ms. */
+const BEAT_MS_MAX = 5000;
+
 export async function enroll(database: Database, leaseMs: number): Promise<number> {
   const sql = `INSERT INTO @.incarnations (expires_at)
     VALUES (coalesce($1::bigint, @.now_ms()) + $2::bigint) RETURNING id`;
@@ -16,7 +19,10 @@ export async function heartbeat(
 ): Promise<boolean> {
   const sql = `UPDATE @.incarnations
     SET expires_at = coalesce($1::bigint, @.now_ms()) + $2::bigint WHERE id = $3`;
-  return (await database.run(sql, [database.at, leaseMs, incarnation])).rowCount === 1;
+  const values = [database.at, leaseMs, incarnation];
+  // A connection that answers no more must not use the whole lease up.
+  const timeoutMs = Math.min(leaseMs / 3, BEAT_MS_MAX);
+  return (await database.run(sql, values, timeoutMs)).rowCount === 1;
 }
 
 export async function progress(
@@ -56,7 +62,9 @@ export async function absolve(database: Database, incarnation: number): Promise<
 export async function reap(database: Database, maxCrashes: number): Promise<Reaped> {
   const sql = `SELECT array_to_json(incarnations)::text AS incarnations, released, dead, next_in
     FROM @.reap($1, $2)`;
-  const row = await database.row(sql, [maxCrashes, database.at]);
+  const [row] = (await database.run(sql, [maxCrashes, database.at], BEAT_MS_MAX)).rows as [
+    Readonly<Record<string, unknown>>,
+  ];
   return {
     incarnations: JSON.parse(row["incarnations"] as string) as number[],
     released: row["released"] as number,

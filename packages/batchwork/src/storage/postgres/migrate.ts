@@ -20,9 +20,14 @@ function lockClass(schema: string, lock: (typeof LOCKS)[number]): number {
   return (hash & ~3) | LOCKS.indexOf(lock);
 }
 
-/** `CREATE SCHEMA` takes no dot, so a block puts the name together. */
+/**
+ * `CREATE SCHEMA` takes no dot, so a block puts the name together. Whoever may not create one may
+ * have been given one: IF NOT EXISTS asks for the right first.
+ */
 const CREATE = `DO $do$ BEGIN
-  EXECUTE format('CREATE SCHEMA IF NOT EXISTS %s', rtrim('@.', '.'));
+  IF to_regnamespace(rtrim('@.', '.')) IS NULL THEN
+    EXECUTE format('CREATE SCHEMA IF NOT EXISTS %s', rtrim('@.', '.'));
+  END IF;
   CREATE TABLE @.migrations (
     id int PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT now()

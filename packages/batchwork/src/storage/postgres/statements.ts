@@ -7,6 +7,11 @@ export function inSchema(sql: string, schema: string): string {
   return sql.replaceAll("@.", `"${schema}".`);
 }
 
+/** Listens for what `NOTIFY` below sends. The name was made here and needs no escapes. */
+export function listenText(channel: string): string {
+  return `LISTEN "${channel}"`;
+}
+
 /** A call of `append`, or of `append_within`: its arrays, then the items, then the time. */
 export function appendText(within: boolean, arrays: number, texts: number): string {
   const numbers = (from: number, count: number): string[] =>
@@ -15,4 +20,26 @@ export function appendText(within: boolean, arrays: number, texts: number): stri
     texts === 0 ? `$${arrays + 2}` : `ARRAY[${numbers(arrays + 2, texts).join(", ")}]::text[]`;
   const parameters = [...numbers(1, arrays), data, `$${arrays + 1}`].join(", ");
   return `SELECT * FROM @.${within ? "append_within" : "append"}(${parameters})`;
+}
+
+/**
+ * The end of a transaction that a handler shared: settles by the function `settle`, and commits.
+ * Several statements in one message take no parameters, so the values are written out.
+ */
+export function settleText(
+  settle: string,
+  batch: number,
+  token: number,
+  outcome: string | null,
+  at: number | null,
+): string {
+  const values = [batch, token, outcome === null ? null : literal(outcome), at];
+  return `RELEASE SAVEPOINT batchwork_tx;
+    SELECT ${settle}(${values.map(String).join(", ")});
+    COMMIT`;
+}
+
+/** Text as a literal, whatever the server's settings say of backslashes. */
+function literal(text: string): string {
+  return `E'${text.replaceAll("\\", String.raw`\\`).replaceAll("'", "''")}'`;
 }

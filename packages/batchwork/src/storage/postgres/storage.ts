@@ -1,7 +1,9 @@
 /** The storage port on PostgreSQL: opens the database, and sends each method to its function. */
 import type { Clock } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { PromotionDestination, PromotionTarget } from "../promotion.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -19,30 +21,27 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage.ts";
+import { appendKeyed, appendKeyedWithin } from "./append-keyed.ts";
 import { appendWithin } from "./append-within.ts";
 import { openConnection, type Connection, type ConnectionSettings } from "./connection.ts";
 import type { Database } from "./database.ts";
 import * as dead from "./dead.ts";
-import { exchange } from "./exchange.ts";
+import { exchange, type Marks } from "./exchange.ts";
 import { appendCall, appended } from "./intake.ts";
 import * as leases from "./leases.ts";
+import { promotionTarget } from "./promote.ts";
 import * as queues from "./queues.ts";
 import * as status from "./status.ts";
 import { transact } from "./transact.ts";
 
-/** Nobody tells of other processes' commits, so now and then there may have been one, ms. */
-const CHANGED_MS = 1000;
-
 /** See {@link Storage} for what each method promises. */
-export class PostgresStorage implements Storage {
+export class PostgresStorage implements Storage, PromotionDestination {
   readonly payload = "text";
   readonly durable = true;
   readonly #settings: ConnectionSettings;
   #opening: Promise<void> | undefined;
   #connection: Connection | undefined;
-  #clock: Clock | undefined;
-  /** When the database was last asked what there is to do, in monotonic time. */
-  #askedAt = 0;
+  readonly #marks: Marks = new Map();
   /** Queues that are known to exist; none is ever removed. */
   readonly #queues = new Set<number>();
 
@@ -69,11 +68,13 @@ export class PostgresStorage implements Storage {
     await connection?.close();
   }
 
+  /** Nobody knows without asking: who commits announces it. */
   changed(): boolean {
-    const now = this.#clock?.monotonicMs() ?? 0;
-    if (this.#connection === undefined || now - this.#askedAt < CHANGED_MS) return false;
-    this.#askedAt = now;
-    return true;
+    return false;
+  }
+
+  announce(ms: number): void {
+    this.#connection?.announce(ms);
   }
 
   async define(definitions: readonly QueueDefinition[]): Promise<QueueInfo[]> {
@@ -95,7 +96,7 @@ export class PostgresStorage implements Storage {
     return appended(await database.rows(sql, values));
   }
 
-  appendInside(): AppendedChunk[] {
+  appendInside(): never {
     const message =
       "PostgreSQL writes nothing before it returns: await add(item, { tx }) instead of addSync.";
     throw new BatchworkError("TX_UNSUPPORTED", message, { field: "tx" });
@@ -106,9 +107,24 @@ export class PostgresStorage implements Storage {
     return appendWithin(this.#database, tx, chunks);
   }
 
+  async appendKeyed(request: KeyedAppend): Promise<KeyedAnswer[]> {
+    const database = this.#database;
+    if (request.items.length === 0) return [];
+    await this.#checkQueues(request.chunks.map(({ queue }) => queue));
+    return appendKeyed(database, request);
+  }
+
+  appendKeyedInside(): never {
+    return this.appendInside();
+  }
+
+  async appendKeyedWithin(tx: unknown, request: KeyedAppend): Promise<KeyedAnswer[]> {
+    await this.#checkQueues(request.chunks.map(({ queue }) => queue));
+    return appendKeyedWithin(this.#database, tx, request);
+  }
+
   async exchange(request: Exchange): Promise<Exchanged> {
-    this.#askedAt = this.#clock?.monotonicMs() ?? 0;
-    return exchange(this.#database, request);
+    return exchange(this.#database, this.#marks, request);
   }
 
   async progress(lease: Lease, percent: number, note: string): Promise<boolean> {
@@ -120,6 +136,8 @@ export class PostgresStorage implements Storage {
   }
 
   async enroll(leaseMs: number): Promise<number> {
+    // Whoever only adds has no use for a connection that listens.
+    this.#connection?.listen();
     return leases.enroll(this.#database, leaseMs);
   }
 
@@ -175,12 +193,16 @@ export class PostgresStorage implements Storage {
     return dead.discard(this.#database, queue, ids);
   }
 
-  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
-    return dead.takeUnnotified(this.#database, queue, limit, retryMs);
+  async takeUnnotified(ids: readonly number[], limit: number, retryMs: number): Promise<DeadRow[]> {
+    return dead.takeUnnotified(this.#database, ids, limit, retryMs);
   }
 
   async acknowledgeDead(ids: readonly number[]): Promise<void> {
     await dead.acknowledgeDead(this.#database, ids);
+  }
+
+  async promotionTarget(clock: Clock): Promise<PromotionTarget> {
+    return promotionTarget(this.#settings, clock);
   }
 
   get #database(): Database {
@@ -191,10 +213,8 @@ export class PostgresStorage implements Storage {
     );
   }
 
-  async #open({ clock }: StorageEnv): Promise<void> {
-    this.#connection = await openConnection(this.#settings, clock);
-    this.#clock = clock;
-    this.#askedAt = clock.monotonicMs();
+  async #open(env: StorageEnv): Promise<void> {
+    this.#connection = await openConnection(this.#settings, env);
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */

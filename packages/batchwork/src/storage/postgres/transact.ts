@@ -3,27 +3,31 @@ import { BatchworkError } from "../../core/errors.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Transact } from "../storage.ts";
 import type { PostgresPoolClient } from "./client.ts";
-import type { Database } from "./database.ts";
-import { storageError } from "./failure.ts";
+import type { Database, Ending } from "./database.ts";
+import {
+  busyError,
+  codeOf,
+  FAILED_TRANSACTION,
+  isTransient,
+  LEASE_LOST,
+  NO_SAVEPOINT,
+  NO_TRANSACTION,
+  storageError,
+} from "./failure.ts";
 import { outcomeText } from "./settle.ts";
+import { settleText } from "./statements.ts";
 import { Facade } from "./tx.ts";
-
-/** Gone when somebody ended the transaction behind our back, even if they began another one. */
-const SAVEPOINT = "SAVEPOINT batchwork_tx";
-const RELEASE = "RELEASE SAVEPOINT batchwork_tx";
 
 const LEASED =
   "SELECT 1 AS leased FROM @.batches WHERE id = $1 AND token = $2 AND state = 'leased'";
 
+/** Somebody ended the transaction behind our back, even if they began another one, or it failed. */
+const OVER = new Set([NO_SAVEPOINT, NO_TRANSACTION, FAILED_TRANSACTION]);
+
 export async function transact<R>(database: Database, request: Transact<R>): Promise<R> {
-  const { batch, token } = request.lease;
   return database.transaction(
     async (client) => runInside(database, client, request),
-    async (error) => {
-      // The commit may have happened all the same: the settlement is the proof.
-      const row = await database.row("SELECT @.was_settled($1, $2) AS settled", [batch, token]);
-      if (row["settled"] !== true) throw storageError(error);
-    },
+    () => ending(database, request),
   );
 }
 
@@ -34,41 +38,67 @@ async function runInside<R>(
 ): Promise<R> {
   const { batch, token } = request.lease;
   // Without a lock: nobody is held up while the handler's function runs. The settling asks again.
-  const leased = await engine(async () => {
-    const rows = await database.on(client, LEASED, [batch, token]);
-    if (rows.length > 0) await client.query({ text: SAVEPOINT });
-    return rows.length > 0;
-  });
-  if (!leased) throw lost(request.lease);
-  const facade = new Facade(client);
-  let result: R;
+  if (!(await isLeased(database, client, batch, token))) throw lost(request.lease);
+  const facade = new Facade(client, database.replyTimeoutMs);
   try {
-    result = await request.run(facade.tx as never);
+    return await request.run(facade.tx as never);
   } finally {
     facade.revoke();
   }
-  try {
-    await client.query({ text: RELEASE });
-  } catch (cause) {
-    const message =
-      "ctx.tx: the transaction was ended or had failed inside it, so nothing was settled with it.";
-    throw new BatchworkError("TX_OVER", message, { cause });
-  }
-  const outcome = outcomeText(request.outcome());
-  const sql = "SELECT @.settle_one($1, $2, $3, $4) AS settled";
-  const [row] = await engine(async () =>
-    database.on(client, sql, [batch, token, outcome, database.at]),
-  );
-  if (row?.["settled"] !== true) throw lost(request.lease);
-  return result;
 }
 
-/** An error of our own statements is the storage's; the handler's is passed on as it is. */
-async function engine<T>(work: () => Promise<T>): Promise<T> {
+/** An error of our own statement is the storage's; the handler's are passed on as they are. */
+async function isLeased(
+  database: Database,
+  client: PostgresPoolClient,
+  batch: number,
+  token: number,
+): Promise<boolean> {
   try {
-    return await work();
+    return (await database.on(client, LEASED, [batch, token])).length > 0;
   } catch (error) {
     throw storageError(error);
+  }
+}
+
+/**
+ * Settles and commits in one message: between the two a process that stops, or whose connection
+ * does, would hold up everybody else in the group.
+ */
+function ending<R>(database: Database, { lease, outcome }: Transact<R>): Ending {
+  const { batch, token } = lease;
+  return {
+    sql: settleText(
+      database.text("@.settle_one"),
+      batch,
+      token,
+      outcomeText(outcome()),
+      database.at,
+    ),
+    refused: (error) => {
+      const code = codeOf(error);
+      if (code === LEASE_LOST) return lost(lease);
+      if (isTransient(error)) return busyError(error);
+      if (!OVER.has(code)) return error;
+      const message =
+        "ctx.tx: the transaction was ended inside it, or a statement in it had failed, " +
+        "so nothing was settled with it.";
+      return new BatchworkError("TX_OVER", message, { cause: error });
+    },
+    unanswered: async (error) => {
+      // The commit may have happened all the same: the settlement is the proof.
+      if (!(await wasSettled(database, lease))) throw storageError(error);
+    },
+  };
+}
+
+/** False as well when nobody can tell: the caller is told that it may have happened. */
+async function wasSettled(database: Database, { batch, token }: Lease): Promise<boolean> {
+  try {
+    const row = await database.row("SELECT @.was_settled($1, $2) AS settled", [batch, token]);
+    return row["settled"] === true;
+  } catch {
+    return false;
   }
 }
 

@@ -9,14 +9,21 @@ export interface PostgresTxResult<Row> {
   readonly rowCount: number | null;
 }
 
+/** A statement the way query builders give it to `pg`; what else it says is passed on. */
+export interface PostgresTxQuery {
+  readonly text: string;
+  readonly values?: readonly unknown[];
+}
+
 /**
- * The database inside `ctx.tx`. Everything rejects with `TX_OVER` once the transaction has ended,
- * however it ended; statements that begin or end a transaction reject with it at once.
+ * The database inside `ctx.tx`. A query builder takes it for a connection of `pg`. Everything
+ * rejects with `TX_OVER` once the transaction has ended, however it ended; statements that begin or
+ * end a transaction reject with it at once.
  */
 export interface PostgresTx {
   /** Runs one statement, with `$1`, `$2` … for the values. */
   query<Row = Record<string, unknown>>(
-    text: string,
+    query: string | PostgresTxQuery,
     values?: readonly unknown[],
   ): Promise<PostgresTxResult<Row>>;
 }
@@ -29,12 +36,15 @@ export class Facade {
   readonly tx: PostgresTx;
   #over = false;
 
-  constructor(client: PostgresPoolClient) {
+  /** `query_timeout`: how long a statement may take, ms. */
+  constructor(client: PostgresPoolClient, query_timeout: number) {
     this.client = client;
     this.tx = {
-      query: async <Row>(text: string, values: readonly unknown[] = []) => {
-        this.#check(text);
-        return (await client.query({ text, values })) as PostgresTxResult<Row>;
+      query: async <Row>(given: string | PostgresTxQuery, values?: readonly unknown[]) => {
+        const query = typeof given === "string" ? { text: given } : given;
+        this.#check(query.text);
+        const ready = { query_timeout, ...query, values: values ?? query.values ?? [] };
+        return (await client.query(ready)) as PostgresTxResult<Row>;
       },
     };
     facades.set(this.tx, this);
@@ -56,8 +66,12 @@ export class Facade {
     throw new BatchworkError("TX_OVER", message, { field: "tx" });
   }
 
-  #check(sql: string): void {
+  #check(sql: unknown): void {
     this.refuseWhenOver();
+    if (typeof sql !== "string") {
+      const message = "ctx.tx: query takes SQL as text, or { text, values }.";
+      throw new BatchworkError("TX_UNSUPPORTED", message, { field: "sql", value: sql });
+    }
     const control = transactionControl(sql);
     if (control === null) return;
     const message =

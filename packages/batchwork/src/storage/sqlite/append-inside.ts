@@ -1,11 +1,20 @@
 /** Appending inside a transaction that the caller holds open. */
 import { BatchworkError } from "../../core/errors.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { AppendedChunk, NewChunk } from "../storage.ts";
+import { appendKeyed } from "./append-keyed.ts";
 import type { Connection } from "./connection.ts";
-import { inTransaction, isBusy, isHandle, mainFile, type SqliteHandle } from "./handle.ts";
+import {
+  inTransaction,
+  isBusy,
+  isHandle,
+  mainFile,
+  shareLibrary,
+  type SqliteHandle,
+} from "./handle.ts";
 import { append } from "./intake.ts";
 import { prepareIntake, type IntakeStatements } from "./prepared.ts";
-import { storageError, type StorageClock } from "./transaction.ts";
+import { storageError, type StorageClock, type Transaction } from "./transaction.ts";
 import { Facade } from "./tx.ts";
 
 /** Statements on handles of the user's, as long as those live. */
@@ -20,9 +29,28 @@ export function appendInside(
   tx: unknown,
   chunks: readonly NewChunk[],
 ): AppendedChunk[] {
+  return workInside(connection, time, tx, (inside) => append(inside, chunks));
+}
+
+/** The same for items with keys. */
+export function appendKeyedInside(
+  connection: Connection,
+  time: StorageClock,
+  tx: unknown,
+  request: KeyedAppend,
+): KeyedAnswer[] {
+  return workInside(connection, time, tx, (inside) => appendKeyed(inside, request));
+}
+
+function workInside<T>(
+  connection: Connection,
+  time: StorageClock,
+  tx: unknown,
+  work: (inside: Transaction<IntakeStatements>) => T,
+): T {
   const sql = statementsOn(connection, openHandle(tx));
   try {
-    return time.within(sql, (inside) => append(inside, chunks));
+    return time.within(sql, work);
   } catch (error) {
     if (!isBusy(error)) throw storageError(error);
     const message = "The write lock is taken: begin your transaction with BEGIN IMMEDIATE.";
@@ -47,6 +75,12 @@ function statementsOn(connection: Connection, handle: SqliteHandle): IntakeState
   const file = mainFile(connection.handle);
   if (file === "" || mainFile(handle) !== file) {
     throw mismatch(`It belongs to "${mainFile(handle)}", and this storage to "${file}".`);
+  }
+  if (!shareLibrary(handle, connection.handle)) {
+    throw mismatch(
+      "It is of another SQLite library than this storage's own handle, and two libraries in one " +
+        "process do not heed each other's locks: give sqlite({ database }) a handle of this kind.",
+    );
   }
   let statements = prepared.get(handle);
   if (statements === undefined) {

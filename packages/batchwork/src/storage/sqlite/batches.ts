@@ -22,6 +22,7 @@ export interface BatchRow {
   readonly parent: number | null;
   /** `null` where it is the batch itself. */
   readonly root: number | null;
+  readonly keyed: number;
   readonly alone: number;
   readonly suspect: number;
   readonly crashes: number;

@@ -195,7 +195,7 @@ export class QueueClaimer {
 
   #insert(group: GroupRow, sealed: Sealed, token: number): number {
     const { sql, now } = this.#tx;
-    const { members, count, bytes, reason } = sealed;
+    const { members, count, bytes, keyed, reason } = sealed;
     const { lastInsertRowid } = sql.insertSealed.run(
       this.#queue,
       group.id,
@@ -208,6 +208,7 @@ export class QueueClaimer {
       packMembers(members),
       reason,
       (members[0] as Member).chunk,
+      keyed,
       now,
       now,
     );

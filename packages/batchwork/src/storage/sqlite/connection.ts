@@ -37,10 +37,10 @@ export class Connection {
     return new Connection(handle, true, () => undefined);
   }
 
-  static async open(path: string): Promise<Connection> {
+  static async open(path: string, options: { readOnly?: boolean } = {}): Promise<Connection> {
     // Loaded when needed: somebody who lends a handle may run without `node:sqlite`.
     const { DatabaseSync } = await import("node:sqlite");
-    const database = new DatabaseSync(path);
+    const database = new DatabaseSync(path, options);
     const connection = new Connection(database, false, () => database.close());
     // A busy timeout blocks the event loop; waiting is done between attempts instead.
     database.exec("PRAGMA busy_timeout = 0");

@@ -4,9 +4,10 @@ import type { StoredError } from "../../core/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
 import { itemIds, selectMembers, type Member } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
-import type { DeadQuery, DeadRow } from "../storage.ts";
+import type { AppendedChunk, DeadQuery, DeadRow } from "../storage.ts";
 import { groupName, storedGroup } from "../../core/group-name.ts";
 import { append } from "./intake.ts";
+import { endKeysOfDead, hasKeys, moveKeys } from "./keys.ts";
 import { memberTexts, textBytes } from "./payloads.ts";
 import { queueRow } from "./queues.ts";
 import type { Statements } from "./prepared.ts";
@@ -105,18 +106,30 @@ export function redrive(tx: Transaction, queue: number, ids: readonly number[] |
   return after === 0 ? 0 : Number(sql.deleteAllDead.run(queue).changes);
 }
 
-export function discard(
-  { sql }: Transaction,
-  queue: number,
-  ids: readonly number[] | "all",
-): number {
+export function discard(tx: Transaction, queue: number, ids: readonly number[] | "all"): number {
+  const { sql } = tx;
+  const list = ids === "all" ? null : JSON.stringify(ids);
+  endKeysOfDead(tx, queue, list);
   const { changes } =
-    ids === "all" ? sql.deleteAllDead.run(queue) : sql.deleteDead.run(JSON.stringify(ids), queue);
+    list === null ? sql.deleteAllDead.run(queue) : sql.deleteDead.run(list, queue);
   return Number(changes);
 }
 
 /** Whole batches, so that one call of `onDead` can name all items that died together. */
 export function takeUnnotified(
+  tx: Transaction,
+  queues: readonly number[],
+  limit: number,
+  retryMs: number,
+): DeadRow[] {
+  for (const queue of queues) {
+    const rows = takeFrom(tx, queue, limit, retryMs);
+    if (rows.length > 0) return rows;
+  }
+  return [];
+}
+
+function takeFrom(
   { sql, now }: Transaction,
   queue: number,
   limit: number,
@@ -150,18 +163,27 @@ function letter(row: LetterRow): DeadRow {
   };
 }
 
+interface OpenChunk {
+  readonly items: string[];
+  /** The ids the items had before. */
+  readonly itemIds: string[];
+  bytes: number;
+}
+
 /** Puts letters back as chunks: one per group until it is full, in order of age. */
 class RedrivenChunks {
   readonly #tx: Transaction;
   readonly #queue: number;
-  readonly #open = new Map<string, { items: string[]; bytes: number }>();
+  readonly #keyed: boolean;
+  readonly #open = new Map<string, OpenChunk>();
 
   constructor(tx: Transaction, queue: number) {
     this.#tx = tx;
     this.#queue = queue;
+    this.#keyed = hasKeys(tx.sql, queue);
   }
 
-  add({ grp, item }: LetterRow): void {
+  add({ grp, item, item_id: itemId }: LetterRow): void {
     const bytes = textBytes(item, 1);
     let chunk = this.#open.get(grp);
     if (chunk !== undefined) {
@@ -172,10 +194,11 @@ class RedrivenChunks {
       }
     }
     if (chunk === undefined) {
-      chunk = { items: [], bytes: 0 };
+      chunk = { items: [], itemIds: [], bytes: 0 };
       this.#open.set(grp, chunk);
     }
     chunk.items.push(item);
+    chunk.itemIds.push(itemId);
     chunk.bytes += bytes;
   }
 
@@ -184,10 +207,11 @@ class RedrivenChunks {
   }
 
   #append(grp: string): void {
-    const { items, bytes } = this.#open.get(grp) as { items: string[]; bytes: number };
+    const { items, itemIds, bytes } = this.#open.get(grp) as OpenChunk;
     this.#open.delete(grp);
     const payload = joinItems(items);
     const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
-    append(this.#tx, [{ ...chunk, payload, dueInMs: 0 }]);
+    const [appended] = append(this.#tx, [{ ...chunk, payload, dueInMs: 0 }]);
+    if (this.#keyed) moveKeys(this.#tx.sql, (appended as AppendedChunk).id, itemIds);
   }
 }

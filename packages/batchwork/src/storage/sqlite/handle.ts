@@ -35,6 +35,19 @@ export function inTransaction(handle: SqliteHandle): boolean {
   return handle.isTransaction ?? handle.inTransaction ?? false;
 }
 
+/**
+ * True when one copy of SQLite is behind both. Two copies in one process do not see each other's
+ * locks on a file, because locks belong to the process: both then write at once, and writes vanish.
+ */
+export function shareLibrary(one: SqliteHandle, other: SqliteHandle): boolean {
+  return isOfNode(one) === isOfNode(other);
+}
+
+/** True for a handle of `node:sqlite`. */
+export function isOfNode(handle: SqliteHandle): boolean {
+  return "isTransaction" in handle;
+}
+
 /** True for whatever looks like a handle. */
 export function isHandle(value: unknown): value is SqliteHandle {
   if (typeof value !== "object" || value === null) return false;

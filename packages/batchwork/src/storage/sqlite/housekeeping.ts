@@ -1,6 +1,7 @@
 /**
  * Forgetting what nobody needs any more, in bounded steps. Writes nothing when there is nothing.
  */
+import { forgetKeys } from "./keys.ts";
 import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -18,10 +19,12 @@ const FORGET_EVERY = 512;
 /** Empty groups are worth a write from this many on; a few will be used again. */
 export const EMPTY_GROUPS_KEPT = 1000;
 
-export function keepHouse({ sql }: Transaction): void {
+export function keepHouse(tx: Transaction): void {
+  const { sql } = tx;
   for (const { id } of sql.queueIds.all() as { readonly id: number }[]) {
     forgetDone(sql, id, DELETED_MAX);
   }
+  forgetKeys(tx, DELETED_MAX);
   const empty = sql.emptyGroups.all(DELETED_MAX) as { readonly id: number }[];
   if (empty.length < EMPTY_GROUPS_KEPT) return;
   sql.deleteGroups.run(JSON.stringify(empty.map(({ id }) => id)));

@@ -14,13 +14,15 @@ export type { SqliteTx, SqliteTxStatement } from "./tx.ts";
 export interface SqliteOptions {
   /**
    * The database file, made where there is none. Local disks only: write-ahead logging does not
-   * work on network file systems. `":memory:"` needs `durability: "relaxed"`.
+   * work on network file systems. `":memory:"` needs `durability: "relaxed"`. Opened with
+   * `node:sqlite`: where this process has the file open with `better-sqlite3`, give `database`.
    */
   readonly path?: string;
   /**
    * An open handle of yours, instead of `path`: a `DatabaseSync` of `node:sqlite`, or a `Database`
    * of `better-sqlite3`. It is switched to write-ahead logging, and never closed here. While you
-   * hold a transaction open on it, the engine waits.
+   * hold a transaction open on it, the engine waits. All handles of one process on one file must be
+   * of the same kind: two copies of SQLite in one process do not heed each other's locks.
    */
   readonly database?: SqliteHandle;
   /**
@@ -43,8 +45,8 @@ const BUSY_TIMEOUT_MS = 10_000;
  * A storage on a SQLite database. All tables begin with `batchwork_`, so it can share a database
  * with tables of yours, and `ctx.tx` writes to both at once.
  *
- * @throws `OPTION_INVALID` here; `NOT_DURABLE`, `SCHEMA_NEWER` or `STORAGE_FAILED` when it is
- * opened
+ * @throws `OPTION_INVALID` here; `NOT_DURABLE`, `SCHEMA_NEWER`, `STORAGE_MOVED` (by `promote`) or
+ * `STORAGE_FAILED` when it is opened
  */
 export function sqlite(options: SqliteOptions): SqliteStorage {
   const { path, database, durability = "full", busyTimeoutMs = BUSY_TIMEOUT_MS } = options;

@@ -3,6 +3,7 @@ import type { Clock } from "../../core/clock.ts";
 import { Connection, type Durability } from "./connection.ts";
 import { mainFile, type SqliteHandle } from "./handle.ts";
 import { isMigrated, migrate } from "./migrate.ts";
+import { refuseMoved } from "./moved.ts";
 import { storageError, Transactions } from "./transaction.ts";
 
 /** Where the data are and how they are kept, checked and complete. */
@@ -19,9 +20,14 @@ export interface Opened {
 }
 
 /**
- * Throws `SCHEMA_NEWER`, `NOT_DURABLE`, `STORAGE_BUSY` or `STORAGE_FAILED`; nothing is open then.
+ * Throws `SCHEMA_NEWER`, `NOT_DURABLE`, `STORAGE_BUSY`, `STORAGE_FAILED`, or as `refuse` throws;
+ * nothing is open then.
  */
-export async function openDatabase(settings: SqliteSettings, clock: Clock): Promise<Opened> {
+export async function openDatabase(
+  settings: SqliteSettings,
+  clock: Clock,
+  refuse: (handle: SqliteHandle) => void = refuseMoved,
+): Promise<Opened> {
   const { source, durability, busyTimeoutMs } = settings;
   const connection =
     "path" in source ? await openFile(source.path) : Connection.lend(source.database);
@@ -30,6 +36,7 @@ export async function openDatabase(settings: SqliteSettings, clock: Clock): Prom
   try {
     // Asked first: nothing is to be changed about a database that is too new.
     const migrated = await transactions.alone(() => isMigrated(handle));
+    await transactions.alone(() => refuse(handle));
     await transactions.alone(() => connection.secure(durability));
     if (!migrated) await transactions.exclusive("write", () => migrate(handle, clock.wallMs()));
     await transactions.alone(() => connection.prepare());

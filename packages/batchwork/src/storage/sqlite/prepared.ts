@@ -1,5 +1,6 @@
 /** The statements of one connection, prepared once. */
 import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
+import { KEYED_INTAKE, KEYS } from "./key-statements.ts";
 import {
   BATCHES,
   CHUNKS,
@@ -11,8 +12,11 @@ import {
   STATUS,
 } from "./statements.ts";
 
+const FOR_INTAKE = { ...INTAKE, ...KEYED_INTAKE } as const;
+
 const ALL = {
-  ...INTAKE,
+  ...FOR_INTAKE,
+  ...KEYS,
   ...QUEUES,
   ...GROUPS,
   ...CHUNKS,
@@ -26,14 +30,14 @@ const ALL = {
 export type Statements = Readonly<Record<keyof typeof ALL, SqliteStatement>>;
 
 /** Those that an append needs. */
-export type IntakeStatements = Readonly<Record<keyof typeof INTAKE, SqliteStatement>>;
+export type IntakeStatements = Readonly<Record<keyof typeof FOR_INTAKE, SqliteStatement>>;
 
 export function prepareAll(handle: SqliteHandle): Statements {
   return prepareEach(handle, ALL);
 }
 
 export function prepareIntake(handle: SqliteHandle): IntakeStatements {
-  return prepareEach(handle, INTAKE);
+  return prepareEach(handle, FOR_INTAKE);
 }
 
 function prepareEach<K extends string>(

@@ -14,11 +14,14 @@ export interface Sealed {
   readonly texts: string[];
   count: number;
   bytes: number;
+  /** 1 when items of it may have keys. */
+  keyed: number;
   readonly reason: FlushReason;
 }
 
 interface WaitingChunk extends ChunkText {
   readonly id: number;
+  readonly keyed: number;
 }
 
 /** Chunks read at a time when nothing is known of their size, and at most. */
@@ -44,7 +47,7 @@ export class Sealer {
    * says.
    */
   seal(group: GroupRow, reason: FlushReason): Sealed | null {
-    const sealed: Sealed = { members: [], texts: [], count: 0, bytes: 0, reason };
+    const sealed: Sealed = { members: [], texts: [], count: 0, bytes: 0, keyed: 0, reason };
     let from = group.head;
     let page = PAGE_MIN;
     // The row knows how much there is, so that nothing is read behind the last item.
@@ -111,6 +114,7 @@ export class Sealer {
     const taken = pickText(text, items, chunk.count);
     sealed.members.push({ chunk: chunk.id, items, whole });
     sealed.texts.push(taken);
+    if (chunk.keyed === 1) sealed.keyed = 1;
     sealed.count += count;
     sealed.bytes += whole ? chunk.bytes : textBytes(taken, count);
     return count;

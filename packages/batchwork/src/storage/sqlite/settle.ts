@@ -15,6 +15,7 @@ import { freeMembers } from "./chunks.ts";
 import { bury } from "./dead.ts";
 import { GroupChanges } from "./group-changes.ts";
 import { forgetNowAndThen } from "./housekeeping.ts";
+import { endKeys } from "./keys.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What decides whether a settlement counts, and all that a plain success needs. */
@@ -26,6 +27,7 @@ interface LeaseRow {
   readonly settled: number | null;
   readonly suspect: number;
   readonly members: string | null;
+  readonly keyed: number;
 }
 
 /**
@@ -72,6 +74,7 @@ export function settle(
   } else {
     const members = unpackMembers(row.members as string);
     freeMembers(tx.sql, members);
+    if (row.keyed === 1) endKeys(tx, members);
   }
   tx.sql.finishBatch.run(stateAfter(row.state, "finish"), token, tx.now, batch);
   forgetNowAndThen(tx, row.queue, batch);
@@ -100,8 +103,16 @@ function split(tx: Transaction, groups: GroupChanges, batch: BatchRow, outcome: 
     groups.readied(batch.grp, tx.now + child.delayMs);
   }
   bury(tx, batch, members, outcome.dead, batch.attempt);
+  if (batch.keyed === 1) endKeys(tx, done(members, gone, outcome));
   // What the children carry on stays; the rest is done, or is a dead letter by now.
   freeMembers(tx.sql, selectMembers(members, [...gone]));
+}
+
+/** What neither goes on nor is dead. */
+function done(members: readonly Member[], gone: ReadonlySet<number>, { dead }: Split): Member[] {
+  const ended = new Set(gone);
+  for (const { position } of dead) ended.delete(position);
+  return selectMembers(members, [...ended]);
 }
 
 /** A new batch of some items of an old one, with a clean crash record: the handler did end. */
@@ -123,6 +134,7 @@ function insertChild(
     parent.id,
     parent.root ?? parent.id,
     (selected[0] as Member).chunk,
+    parent.keyed,
     now,
     JSON.stringify(child.error),
   );

@@ -9,7 +9,7 @@ const GROUP_COLUMNS = `id, grp, items, bytes, head, skip, due_at, flush_to, acti
   ready_at, wake_at, turn`;
 
 const BATCH_COLUMNS = `id, queue, grp, state, token, settled, attempt, run_at, count, bytes,
-  members, reason, parent, root, alone, suspect, crashes, sealed_at`;
+  members, reason, parent, root, keyed, alone, suspect, crashes, sealed_at`;
 
 /** What every handle needs that takes part: also a second one of the user's, for `addSync`. */
 export const INTAKE = {
@@ -89,7 +89,7 @@ export const GROUPS = {
 } as const;
 
 export const CHUNKS = {
-  chunksFrom: `SELECT id, count, bytes, data FROM batchwork_chunks
+  chunksFrom: `SELECT id, count, bytes, keyed, data FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ? + 0`,
   firstDue: `SELECT min(due_at) AS at FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ?`,
@@ -105,13 +105,13 @@ export const CHUNKS = {
 
 export const BATCHES = {
   insertSealed: `INSERT INTO batchwork_batches (queue, grp, state, token, owner, attempt, run_at,
-      count, bytes, members, reason, first_chunk, sealed_at, claimed_at)
-    VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      count, bytes, members, reason, first_chunk, keyed, sealed_at, claimed_at)
+    VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertChild: `INSERT INTO batchwork_batches (queue, grp, state, token, attempt, run_at, count,
-      bytes, members, reason, parent, root, first_chunk, sealed_at, error)
-    VALUES (?, ?, 'ready', 0, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?)`,
+      bytes, members, reason, parent, root, first_chunk, keyed, sealed_at, error)
+    VALUES (?, ?, 'ready', 0, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?)`,
   batch: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches WHERE id = ?`,
-  leaseOf: `SELECT queue, grp, state, token, settled, members, suspect
+  leaseOf: `SELECT queue, grp, state, token, settled, members, keyed, suspect
     FROM batchwork_batches WHERE id = ?`,
   firstReady: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches
     WHERE queue = ? AND grp = ? AND state = 'ready' AND suspect = 0 ORDER BY run_at, id LIMIT 1`,

@@ -1,6 +1,9 @@
 /** The storage port on SQLite: opens the database, and gives each method its transaction. */
 import { BatchworkError } from "../../core/errors.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { PromotionOrigin, PromotionSource } from "../promotion.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -18,12 +21,14 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage.ts";
-import { appendInside } from "./append-inside.ts";
+import { appendInside, appendKeyedInside } from "./append-inside.ts";
+import { appendAndForget } from "./append-keyed.ts";
 import * as dead from "./dead.ts";
 import { exchange } from "./exchange.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
 import { isInMemory, openDatabase, type Opened, type SqliteSettings } from "./open.ts";
+import { promotionSource } from "./promote.ts";
 import * as queues from "./queues.ts";
 import { reap } from "./reap.ts";
 import type { Statements } from "./prepared.ts";
@@ -35,7 +40,7 @@ import { storageError, type Transactions } from "./transaction.ts";
 const UNCOUNTED_MAX = 1000;
 
 /** See {@link Storage} for what each method promises. */
-export class SqliteStorage implements Storage {
+export class SqliteStorage implements Storage, PromotionOrigin {
   readonly payload = "text";
   readonly durable: boolean;
   readonly #settings: SqliteSettings;
@@ -118,6 +123,26 @@ export class SqliteStorage implements Storage {
     return this.appendInside(tx, chunks);
   }
 
+  async appendKeyed(request: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.#ready.write((tx) => {
+      this.#checkQueues(tx.sql, request.chunks);
+      return appendAndForget(tx, request);
+    });
+  }
+
+  appendKeyedInside(tx: unknown, request: KeyedAppend): KeyedAnswer[] {
+    const { time } = this.#ready;
+    const { connection } = this.#opened as Opened;
+    this.#checkQueues(connection.statements, request.chunks);
+    const answers = appendKeyedInside(connection, time, tx, request);
+    if (tx === connection.handle) this.#appendedInside = true;
+    return answers;
+  }
+
+  async appendKeyedWithin(tx: unknown, request: KeyedAppend): Promise<KeyedAnswer[]> {
+    return this.appendKeyedInside(tx, request);
+  }
+
   async exchange(request: Exchange): Promise<Exchanged> {
     return this.#ready.write((tx) => exchange(tx, request));
   }
@@ -192,12 +217,20 @@ export class SqliteStorage implements Storage {
     return this.#ready.write((tx) => dead.discard(tx, queue, ids));
   }
 
-  async takeUnnotified(queue: number, limit: number, retryMs: number): Promise<DeadRow[]> {
-    return this.#ready.write((tx) => dead.takeUnnotified(tx, queue, limit, retryMs));
+  async takeUnnotified(
+    queues: readonly number[],
+    limit: number,
+    retryMs: number,
+  ): Promise<DeadRow[]> {
+    return this.#ready.write((tx) => dead.takeUnnotified(tx, queues, limit, retryMs));
   }
 
   async acknowledgeDead(ids: readonly number[]): Promise<void> {
     await this.#ready.write((tx) => dead.acknowledgeDead(tx, ids));
+  }
+
+  async promotionSource(clock: Clock): Promise<PromotionSource> {
+    return promotionSource(this.#settings, clock);
   }
 
   get #ready(): Transactions {
@@ -214,7 +247,7 @@ export class SqliteStorage implements Storage {
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */
-  #checkQueues(sql: Statements, chunks: readonly NewChunk[]): void {
+  #checkQueues(sql: Statements, chunks: readonly { readonly queue: number }[]): void {
     for (const { queue } of chunks) {
       if (this.#queues.has(queue)) continue;
       queues.queueRow(sql, queue);

@@ -3,6 +3,7 @@ import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts
 import { BatchworkError } from "../../core/errors.ts";
 import type { Connection, TransactionMode } from "./connection.ts";
 import { isBusy } from "./handle.ts";
+import { movedFailure } from "./moved.ts";
 import type { IntakeStatements, Statements } from "./prepared.ts";
 import { Turns } from "./turns.ts";
 
@@ -151,6 +152,8 @@ export function storageError(error: unknown): unknown {
   if (error instanceof RolledBackError) return error.error;
   if (error instanceof BatchworkError) return error;
   const reason = error instanceof Error ? error.message : String(error);
+  const moved = movedFailure(reason);
+  if (moved !== undefined) return moved;
   const message = `SQLite failed: ${reason}. What was to be written may or may not be there.`;
   return new BatchworkError("STORAGE_FAILED", message, { cause: error });
 }

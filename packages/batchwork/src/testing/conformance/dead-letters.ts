@@ -10,6 +10,7 @@ import {
   FAILURE,
   items,
   numbers,
+  sorted,
   WAIT_MS,
   type Cases,
   type Fixture,
@@ -203,9 +204,9 @@ export const deadLetterCases: Cases = {
     const queue = await t.queue("orders", true);
     const worker = await t.worker();
     for (const n of [0, 3, 6]) await t.bury(worker, queue, numbers(3, n));
-    assert.deepEqual(found(await t.storage.takeUnnotified(queue, 4, RETRY_MS)), numbers(6));
-    assert.deepEqual(found(await t.storage.takeUnnotified(queue, 1, RETRY_MS)), numbers(3, 6));
-    assert.deepEqual(await t.storage.takeUnnotified(queue, 100, RETRY_MS), []);
+    assert.deepEqual(found(await t.storage.takeUnnotified([queue], 4, RETRY_MS)), numbers(6));
+    assert.deepEqual(found(await t.storage.takeUnnotified([queue], 1, RETRY_MS)), numbers(3, 6));
+    assert.deepEqual(await t.storage.takeUnnotified([queue], 100, RETRY_MS), []);
   },
 
   "letters are told again unless it was acknowledged": async (t) => {
@@ -213,16 +214,16 @@ export const deadLetterCases: Cases = {
     const worker = await t.worker();
     await t.bury(worker, queue, ["a"]);
     await t.bury(worker, queue, ["b"]);
-    const taken = await t.storage.takeUnnotified(queue, 100, RETRY_MS);
+    const taken = await t.storage.takeUnnotified([queue], 100, RETRY_MS);
     assert.deepEqual(found(taken), ["a", "b"]);
     await t.storage.acknowledgeDead(ids(taken).slice(0, 1));
     await t.pass(RETRY_MS - 1);
-    assert.deepEqual(await t.storage.takeUnnotified(queue, 100, RETRY_MS), []);
+    assert.deepEqual(await t.storage.takeUnnotified([queue], 100, RETRY_MS), []);
     await t.pass(1);
-    assert.deepEqual(found(await t.storage.takeUnnotified(queue, 100, RETRY_MS)), ["b"]);
+    assert.deepEqual(found(await t.storage.takeUnnotified([queue], 100, RETRY_MS)), ["b"]);
     await t.storage.acknowledgeDead(ids(taken));
     await t.pass(10 * RETRY_MS);
-    assert.deepEqual(await t.storage.takeUnnotified(queue, 100, RETRY_MS), []);
+    assert.deepEqual(await t.storage.takeUnnotified([queue], 100, RETRY_MS), []);
     assert.deepEqual(found(await letters(t, queue)), ["a", "b"], "they are kept all the same");
   },
 
@@ -232,8 +233,24 @@ export const deadLetterCases: Cases = {
     const worker = await t.worker();
     await t.bury(worker, quiet, ["q"]);
     await t.bury(worker, loud, ["l"]);
-    assert.deepEqual(await t.storage.takeUnnotified(quiet, 100, RETRY_MS), []);
-    assert.deepEqual(found(await t.storage.takeUnnotified(loud, 100, RETRY_MS)), ["l"]);
+    assert.deepEqual(await t.storage.takeUnnotified([quiet], 100, RETRY_MS), []);
+    assert.deepEqual(found(await t.storage.takeUnnotified([loud], 100, RETRY_MS)), ["l"]);
+  },
+
+  "letters of several queues are taken one queue at a time, none is passed over": async (t) => {
+    const queues = [await t.queue("one", true), await t.queue("two", true), await t.queue("three")];
+    const worker = await t.worker();
+    for (const queue of queues) await t.bury(worker, queue, [queue, queue + 0.5]);
+    const taken: unknown[] = [];
+    for (let n = 0; n < 2; n++) {
+      const rows = await t.storage.takeUnnotified(queues, 1, RETRY_MS);
+      assert.equal(new Set(rows.map(({ queue }) => queue)).size, 1);
+      taken.push(...found(rows));
+    }
+    const [one, two] = queues as [number, number];
+    assert.deepEqual(sorted(taken.map(Number)), [one, one + 0.5, two, two + 0.5]);
+    assert.deepEqual(await t.storage.takeUnnotified(queues, 1, RETRY_MS), []);
+    assert.deepEqual(await t.storage.takeUnnotified([], 1, RETRY_MS), []);
   },
 
   "letters of items that killed their process are told of too": async (t) => {
@@ -244,7 +261,7 @@ export const deadLetterCases: Cases = {
       await worker.claimOne(queue, { alone: true });
       await t.crash(worker, 1);
     }
-    assert.deepEqual(found(await t.storage.takeUnnotified(queue, 1, RETRY_MS)), ["bomb"]);
+    assert.deepEqual(found(await t.storage.takeUnnotified([queue], 1, RETRY_MS)), ["bomb"]);
   },
 
   "nobody is told of what was put back or thrown away": async (t) => {
@@ -253,6 +270,6 @@ export const deadLetterCases: Cases = {
     const [a, b] = ids(await letters(t, queue));
     await t.storage.redrive(queue, [a as number]);
     await t.storage.discard(queue, [b as number]);
-    assert.deepEqual(found(await t.storage.takeUnnotified(queue, 100, RETRY_MS)), ["c"]);
+    assert.deepEqual(found(await t.storage.takeUnnotified([queue], 100, RETRY_MS)), ["c"]);
   },
 };

@@ -34,8 +34,8 @@ export interface StorageTraits {
   readonly time: "process" | "database";
   /** Whether what runs in `transact` writes at once or has to be waited for. */
   readonly transactions: "sync" | "async";
-  /** Whether `changed` knows of each commit of others, or only says now and then to look. */
-  readonly news: "exact" | "polled";
+  /** Whether `changed` knows of each commit of others, or others announce what there is to do. */
+  readonly news: "exact" | "announced";
 }
 
 /** Cases by title. */

@@ -174,29 +174,3 @@ export const exactNewsCases: Cases = {
     assert.equal(second.changed(), false);
   },
 };
-
-/** Storages that nobody tells: they say now and then that there may be something. */
-export const polledNewsCases: Cases = {
-  "what the other committed is news within about a second, and then no more": async (t) => {
-    const queue = await t.queue();
-    const second = await t.second();
-    await t.add(queue, ["a"]);
-    let waited = 0;
-    while (!second.changed() && waited < 2000) {
-      await t.pass(50);
-      waited += 50;
-    }
-    assert.ok(waited < 2000, "it says so in time");
-    assert.equal(second.changed(), false, "it says so once");
-  },
-
-  "a look at the database is as good as news": async (t) => {
-    const queue = await t.queue();
-    const worker = await t.worker();
-    for (let n = 0; n < 5; n++) {
-      await t.pass(900);
-      await worker.claim(queue);
-      assert.equal(t.storage.changed(), false);
-    }
-  },
-};

@@ -11,13 +11,19 @@ interface Order {
   readonly shop?: string;
 }
 
-describePostgres("an engine on PostgreSQL", () => {
+describePostgres.each([
+  { notifications: true, title: "an engine on PostgreSQL" },
+  { notifications: false, title: "an engine on PostgreSQL that nobody tells anything" },
+])("$title", ({ notifications }) => {
   const { pool, url } = testDatabase();
 
   /** An engine with connections of its own, as another process has. */
   function engine(): Batchwork {
     const own = new pg.Pool({ connectionString: url, max: 5 });
-    const bw = new Batchwork({ storage: postgres({ pool: own }), tickIntervalMs: 200 });
+    const bw = new Batchwork({
+      storage: postgres({ pool: own, notifications }),
+      tickIntervalMs: 200,
+    });
     onTestFinished(async () => {
       await bw.stop({ graceMs: 5000 });
       await own.end();

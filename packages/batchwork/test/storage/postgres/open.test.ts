@@ -17,6 +17,7 @@ test("options that make no sense are named", () => {
     [{ pool, schema: 'a"b' }, "schema"],
     [{ pool, schema: "" }, "schema"],
     [{ pool, durability: "none" }, "durability"],
+    [{ pool, notifications: "off" }, "notifications"],
   ];
   for (const [options, field] of wrong) {
     expect(() => postgres(options as PostgresOptions)).toThrow(
@@ -48,6 +49,41 @@ describePostgres("opening a database", () => {
     const { rows } = await pool.query("SELECT id FROM fresh.migrations ORDER BY id");
     expect(rows).toEqual([{ id: 1 }]);
     for (const storage of storages) await storage.close();
+  });
+
+  test("what stands in the way of opening is said, with what to do about it", async () => {
+    const wrong: [string, RegExp][] = [
+      ["postgres://postgres@127.0.0.1:1/postgres", /ECONNREFUSED.*start the server/],
+      ["postgres://postgres@localhost:1/postgres", /ECONNREFUSED.*start the server/],
+      ["postgres://postgres@nowhere.invalid/postgres", /no such host/],
+      [url.replace(/[^/]*$/, "missing"), /"missing" does not exist.*create the database first/],
+    ];
+    for (const [connectionString, message] of wrong) {
+      const opening = postgres({ connectionString }).open({ clock: systemClock });
+      await expect(opening).rejects.toMatchObject({
+        code: "STORAGE_FAILED",
+        message: expect.stringMatching(message) as unknown,
+      });
+    }
+  });
+
+  test("a user who may not create the schema is told so, and a storage opens when it may", async () => {
+    await pool.query("DROP ROLE IF EXISTS batchwork_poor");
+    await pool.query("CREATE ROLE batchwork_poor LOGIN");
+    onTestFinished(async () => {
+      await pool.query("DROP SCHEMA IF EXISTS poor CASCADE; DROP ROLE batchwork_poor");
+    });
+    const poor = new URL(url);
+    poor.username = "batchwork_poor";
+    const storage = postgres({ connectionString: poor.href, schema: "poor" });
+    await expect(storage.open({ clock: systemClock })).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("create the schema for it") as unknown,
+    });
+    await pool.query("CREATE SCHEMA poor AUTHORIZATION batchwork_poor");
+    await storage.open({ clock: systemClock });
+    expect(await queueOf(storage, "poor")).toBeGreaterThan(0);
+    await storage.close();
   });
 
   test("a schema of a newer version is refused, and not touched", async () => {

@@ -21,7 +21,7 @@ async function lookAround(desk: Desk): Promise<void> {
   await storage.reconcile(incarnation, []);
   await storage.absolve(incarnation);
   await storage.makeDue(queue, null);
-  await storage.takeUnnotified(queue, 10, 1000);
+  await storage.takeUnnotified([queue], 10, 1000);
   await storage.acknowledgeDead([]);
   await storage.redrive(queue, "all");
   await storage.discard(queue, [1, 2]);

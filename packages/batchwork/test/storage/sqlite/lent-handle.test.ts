@@ -5,11 +5,20 @@ import { prepare } from "../../../src/storage/sqlite/handle.ts";
 import type { SqliteHandle } from "../../../src/storage/sqlite/index.ts";
 import { contents, Folder } from "./fixture.ts";
 
+interface Lent {
+  readonly folder: Folder;
+  readonly database: SqliteHandle;
+  /** One more handle on the file. */
+  readonly another: () => SqliteHandle;
+}
+
 /** The same handle from both drivers. */
-async function lend(driver: string): Promise<{ folder: Folder; database: SqliteHandle }> {
+async function lend(driver: string): Promise<Lent> {
   const folder = await Folder.make();
-  const database = driver === "node:sqlite" ? folder.handle() : new Database(folder.path);
-  return { folder, database };
+  // One kind alone, or they would not see each other's locks.
+  const another = (): SqliteHandle =>
+    driver === "node:sqlite" ? folder.handle() : new Database(folder.path);
+  return { folder, database: another(), another };
 }
 
 function busyTimeout(database: SqliteHandle): unknown {
@@ -40,13 +49,15 @@ test.each(["node:sqlite", "better-sqlite3"])(
 test.each(["node:sqlite", "better-sqlite3"])(
   "%s: the user's busy timeout is put back, and never blocks the event loop",
   async (driver) => {
-    const { folder, database } = await lend(driver);
+    const { folder, database, another } = await lend(driver);
     database.exec("PRAGMA busy_timeout = 60000");
     const desk = await folder.desk({ database });
-    const other = folder.handle();
+    const other = another();
     other.exec("BEGIN IMMEDIATE");
-    const adding = desk.add("a");
+    let added = 0;
+    const adding = desk.add("a").then(() => added++);
     await folder.clock.advance(100);
+    expect(added).toBe(0);
     expect(busyTimeout(database)).toBe(60_000);
     other.exec("COMMIT");
     await folder.clock.advance(15);
@@ -108,4 +119,16 @@ test("a handle that reads bigints and arrays by default serves as well", async (
   expect(contents([batch])).toEqual(["a", "b"]);
   expect(await desk.settle(batch)).toBe("settled");
   expect(database.prepare("SELECT 1 AS one").get()).toEqual({ one: 1n });
+});
+
+test("a handle of another library is not promoted: what it writes meanwhile would be lost", async () => {
+  const folder = await Folder.make();
+  const database = new Database(folder.path);
+  const desk = await folder.desk({ database });
+  await desk.add("a");
+  await expect(desk.storage.promotionSource(folder.clock)).rejects.toMatchObject({
+    code: "OPTION_INVALID",
+    field: "from",
+  });
+  expect(contents(await desk.claim())).toEqual(["a"]);
 });

@@ -34,6 +34,8 @@ CREATE TABLE batchwork_chunks (
   -- Items that are neither done nor dead; kept up to date once the chunk is settled in parts.
   live INTEGER NOT NULL,
   due_at INTEGER NOT NULL,
+  -- True when items of it have a row in batchwork_keys.
+  keyed INTEGER NOT NULL DEFAULT 0,
   -- The items when they are few; NULL when they have a row in batchwork_payloads.
   data TEXT
 ) STRICT;
@@ -95,6 +97,8 @@ CREATE TABLE batchwork_batches (
   parent INTEGER,
   root INTEGER,
   first_chunk INTEGER NOT NULL,
+  -- True when items of it may have a row in batchwork_keys.
+  keyed INTEGER NOT NULL DEFAULT 0,
   -- True while the current lease was given to a process that runs nothing else.
   alone INTEGER NOT NULL DEFAULT 0,
   suspect INTEGER NOT NULL DEFAULT 0,
@@ -115,6 +119,25 @@ CREATE INDEX batchwork_batches_ready ON batchwork_batches (queue, grp, run_at)
 CREATE INDEX batchwork_batches_suspect ON batchwork_batches (queue, run_at)
   WHERE state = 'ready' AND suspect = 1;
 CREATE INDEX batchwork_batches_done ON batchwork_batches (queue) WHERE state = 'done';
+
+-- Idempotency keys. Written by appends with keys, by settlements of keyed batches, and by what
+-- becomes of dead letters.
+CREATE TABLE batchwork_keys (
+  queue INTEGER NOT NULL,
+  key TEXT NOT NULL,
+  -- The item that holds the key.
+  chunk INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  -- Of the item's content.
+  digest TEXT NOT NULL,
+  -- How long it is held after its item ended; NULL for ever.
+  ttl_ms INTEGER,
+  -- When it is held no longer; NULL until its item ended.
+  expires_at INTEGER,
+  PRIMARY KEY (queue, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batchwork_keys_item ON batchwork_keys (chunk, idx);
+CREATE INDEX batchwork_keys_expired ON batchwork_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE batchwork_incarnations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -2,10 +2,25 @@
 import { CLAIM } from "./claim.ts";
 import { EXCHANGE } from "./exchange.ts";
 import { INTAKE } from "./intake.ts";
+import { KEYS } from "./keys.ts";
 import { LEASES } from "./leases.ts";
+import { LOOK } from "./look.ts";
+import { PROMOTIONS } from "./promotions.ts";
 import { SEAL } from "./seal.ts";
 import { SETTLE } from "./settle.ts";
 import { STATUS } from "./status.ts";
 import { TABLES } from "./tables.ts";
 
-export const initial = [TABLES, INTAKE, SEAL, CLAIM, SETTLE, EXCHANGE, LEASES, STATUS].join("\n");
+export const initial = [
+  TABLES,
+  INTAKE,
+  KEYS,
+  SEAL,
+  CLAIM,
+  SETTLE,
+  LOOK,
+  EXCHANGE,
+  LEASES,
+  STATUS,
+  PROMOTIONS,
+].join("\n");

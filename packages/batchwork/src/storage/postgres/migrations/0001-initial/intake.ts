@@ -13,16 +13,23 @@ BEGIN
   END IF;
 END $$;
 
--- Only inserts. The ids ascend in the order of the arrays.
+-- The time, but not a time that has passed.
+CREATE FUNCTION @.not_before(p_at bigint, p_now bigint) RETURNS bigint LANGUAGE sql IMMUTABLE
+AS $$ SELECT CASE WHEN p_at < p_now THEN p_now ELSE p_at END $$;
+
+-- Only inserts. The ids ascend in the order of the arrays. The transaction id comes first: see
+-- @.marks.
 CREATE FUNCTION @.append(
   p_queues int[], p_groups text[], p_counts int[], p_bytes int[], p_delays bigint[],
   p_data text[], p_at bigint
 ) RETURNS TABLE (id bigint, due_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := coalesce(p_at, @.now_ms());
-  v_ids bigint[] := ARRAY(
-    SELECT nextval('@.chunk_ids') FROM generate_series(1, cardinality(p_queues)));
+  v_ids bigint[];
 BEGIN
+  PERFORM pg_current_xact_id();
+  v_ids := ARRAY(
+    SELECT nextval('@.chunk_ids') FROM generate_series(1, cardinality(p_queues)));
   INSERT INTO @.payloads (chunk, count, live, data)
     SELECT * FROM unnest(v_ids, p_counts, p_counts, p_data);
   INSERT INTO @.inbox (queue, chunk, grp, count, bytes, due_at)
@@ -46,61 +53,130 @@ BEGIN
     FROM @.append(p_queues, p_groups, p_counts, p_bytes, p_delays, p_data, p_at);
 END $$;
 
--- Counts headers into their groups, as far as nobody else has the groups: about p_most of them.
-CREATE FUNCTION @.count_inbox(
-  p_queue int, p_max_size bigint, p_max_bytes bigint, p_most bigint, p_now bigint
-) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
-DECLARE
-  v_names text[];
-  v_last bigint;
-  v_turn bigint;
-  v_ids bigint[];
+-- Has the next claims hear of batches that ended.
+CREATE FUNCTION @.tell_ended(p_ended @.ended[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  SELECT array_agg(DISTINCT i.grp), max(i.chunk) INTO v_names, v_last FROM (
-    SELECT grp, chunk FROM @.inbox WHERE queue = p_queue ORDER BY chunk LIMIT p_most) AS i;
-  IF v_names IS NULL THEN
-    RETURN;
+  IF cardinality(p_ended) > 0 THEN
+    INSERT INTO @.inbox (queue, chunk, grp, count, bytes, due_at)
+    SELECT e.queue, nextval('@.chunk_ids'), (SELECT g.name FROM @.groups AS g WHERE g.id = e.grp),
+      0, 0, e.retry_at
+    FROM unnest(p_ended) AS e;
   END IF;
-  -- In order of name: two claims that make the same groups wait for each other in one direction.
-  INSERT INTO @.groups (queue, name)
-    SELECT p_queue, n.name FROM unnest(v_names) AS n (name)
-    WHERE NOT EXISTS (SELECT FROM @.groups AS g WHERE g.queue = p_queue AND g.name = n.name)
-    ORDER BY n.name
-    ON CONFLICT DO NOTHING;
-  v_ids := ARRAY(SELECT g.id FROM @.groups AS g
-    WHERE g.queue = p_queue AND g.name = ANY (v_names) FOR UPDATE SKIP LOCKED);
+END $$;
+
+-- Makes the groups of these names that are not there. In order of name: two claims that make the
+-- same ones wait for each other in one direction.
+CREATE FUNCTION @.make_groups(p_queue int, p_names text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+  WITH made AS (
+    INSERT INTO @.groups (queue, name)
+      SELECT p_queue, n.name FROM unnest(p_names) AS n (name)
+      WHERE NOT EXISTS (SELECT FROM @.groups AS g WHERE g.queue = p_queue AND g.name = n.name)
+      ORDER BY n.name
+      ON CONFLICT DO NOTHING RETURNING id
+  )
+  INSERT INTO @.group_states (grp, queue) SELECT m.id, p_queue FROM made AS m;
+END $$;
+
+-- Works out the states of groups that have none, from what is stored of them. Claims look at once.
+CREATE FUNCTION @.make_states() RETURNS void LANGUAGE sql AS $$
+  INSERT INTO @.group_states (grp, queue, items, bytes, head, due_at, wake_at, retry_from, ready_at)
+  SELECT g.id, g.queue, coalesce(w.items, 0), coalesce(w.bytes, 0), coalesce(w.head, 0), w.due_at,
+    CASE WHEN w.items > 0 THEN 0 END, b.run_at, b.run_at
+  FROM @.groups AS g
+    LEFT JOIN (
+      SELECT t.grp, sum(t.count) AS items, sum(t.bytes) AS bytes, min(t.chunk) AS head,
+        min(t.due_at) AS due_at
+      FROM @.waiting AS t GROUP BY t.grp) AS w ON w.grp = g.id
+    LEFT JOIN (
+      SELECT t.grp, min(t.run_at) AS run_at FROM @.batches AS t
+      WHERE t.state = 'ready' AND NOT t.suspect GROUP BY t.grp) AS b ON b.grp = g.id
+  WHERE NOT EXISTS (SELECT FROM @.group_states AS s WHERE s.grp = g.id)
+$$;
+
+-- Counts what is in the inbox into its groups, about p_most of it, and what ended in this
+-- transaction, as far as nobody else has the groups.
+CREATE FUNCTION @.count_inbox(
+  p_queue int, p_from bigint, p_ended @.ended[], p_max_size bigint, p_max_bytes bigint,
+  p_most bigint, p_now bigint
+) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_chunks bigint[];
+  v_names text[];
+  v_turn bigint;
+  v_ids bigint[] := ARRAY(SELECT e.grp FROM unnest(p_ended) AS e);
+  v_locked bigint[];
+BEGIN
+  SELECT array_agg(i.chunk), array_agg(DISTINCT i.grp) INTO v_chunks, v_names FROM (
+    SELECT grp, chunk FROM @.inbox WHERE queue = p_queue AND chunk >= p_from
+    ORDER BY chunk LIMIT p_most) AS i;
+  IF v_names IS NOT NULL THEN
+    IF EXISTS (SELECT FROM unnest(v_names) AS n (name) WHERE NOT EXISTS (
+      SELECT FROM @.groups AS g WHERE g.queue = p_queue AND g.name = n.name)) THEN
+      PERFORM @.make_groups(p_queue, v_names);
+    END IF;
+    v_ids := ARRAY(SELECT unnest(v_ids) UNION
+      SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = ANY (v_names));
+  END IF;
   IF v_ids = '{}' THEN
     RETURN;
   END IF;
+  v_locked := ARRAY(SELECT g.id FROM @.groups AS g WHERE g.id = ANY (v_ids)
+    FOR UPDATE SKIP LOCKED);
+  IF cardinality(v_locked) < cardinality(v_ids) THEN
+    PERFORM @.tell_ended(ARRAY(SELECT e FROM unnest(p_ended) AS e WHERE e.grp <> ALL (v_locked)));
+    v_chunks := ARRAY(SELECT i.chunk FROM @.inbox AS i
+      WHERE i.queue = p_queue AND i.chunk = ANY (v_chunks) AND (
+        SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp)
+        = ANY (v_locked));
+  END IF;
   v_turn := nextval('@.turns');
-  WITH taken AS (
-    DELETE FROM @.inbox AS i USING @.groups AS g
-    WHERE i.queue = p_queue AND i.chunk <= v_last
-      AND g.id = ANY (v_ids) AND g.queue = p_queue AND g.name = i.grp
-    RETURNING g.id, i.chunk, i.count, i.bytes, i.due_at
+  WITH deleted AS (
+    DELETE FROM @.inbox WHERE queue = p_queue AND chunk = ANY (v_chunks)
+    RETURNING grp, chunk, count, bytes, due_at
+  ), taken AS (
+    SELECT (SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = d.grp) AS grp,
+      d.chunk, d.count, d.bytes, d.due_at
+    FROM deleted AS d
   ), moved AS (
     INSERT INTO @.waiting (grp, chunk, from_index, count, bytes, due_at)
-    SELECT t.id, t.chunk, 0, t.count, t.bytes, t.due_at FROM taken AS t
-  ), sums AS (
-    SELECT t.id, sum(t.count) AS items, sum(t.bytes) AS bytes, min(t.chunk) AS head,
-      min(t.due_at) AS due_at
-    FROM taken AS t GROUP BY t.id
+    SELECT t.grp, t.chunk, 0, t.count, t.bytes, t.due_at FROM taken AS t WHERE t.count > 0
   )
-  UPDATE @.groups AS g SET
-    items = g.items + s.items,
-    bytes = g.bytes + s.bytes,
-    head = CASE WHEN g.items = 0 THEN s.head ELSE least(g.head, s.head) END,
+  -- The row is there: it is found by its key, whatever else is.
+  INSERT INTO @.group_states AS g (grp, version, queue, items, bytes, head, due_at, blocked,
+      retry_from)
+  SELECT n.grp, (SELECT max(v.version) FROM @.group_states AS v WHERE v.grp = n.grp), p_queue,
+    sum(n.count), sum(n.bytes), coalesce(min(n.chunk) FILTER (WHERE n.count > 0), 0),
+    min(n.due_at) FILTER (WHERE n.count > 0), bool_and(n.count > 0),
+    min(n.due_at) FILTER (WHERE n.count = 0)
+  FROM (
+    SELECT * FROM taken
+    UNION ALL
+    SELECT e.grp, NULL, 0, 0, e.retry_at FROM unnest(p_ended) AS e WHERE e.grp = ANY (v_locked)
+  ) AS n (grp, chunk, count, bytes, due_at) GROUP BY n.grp
+  ON CONFLICT (grp, version) DO UPDATE SET
+    -- What is in line gets its new key with its turn.
+    version = g.version + (g.writes >= 64 AND g.blocked)::int,
+    writes = CASE WHEN g.writes >= 64 AND g.blocked THEN 0 ELSE g.writes + 1 END,
+    items = g.items + excluded.items,
+    bytes = g.bytes + excluded.bytes,
+    head = CASE WHEN excluded.items = 0 THEN g.head WHEN g.items = 0 THEN excluded.head
+      ELSE least(g.head, excluded.head) END,
     due_at = CASE
-      WHEN g.items = 0 THEN s.due_at
+      WHEN g.items = 0 THEN excluded.due_at
       WHEN g.due_at IS NULL THEN NULL
-      ELSE least(g.due_at, s.due_at) END,
-    turn = CASE WHEN g.wake_at <= p_now THEN g.turn ELSE v_turn END,
+      ELSE least(g.due_at, excluded.due_at) END,
+    blocked = g.blocked AND excluded.blocked,
+    retry_from = least(g.retry_from, excluded.retry_from),
+    -- Who is in line already keeps the place.
+    turn = CASE WHEN NOT g.blocked AND g.wake_at <= p_now THEN g.turn ELSE v_turn END,
+    ready_at = CASE WHEN NOT g.blocked AND g.ready_at <= p_now THEN g.ready_at
+      ELSE @.not_before(least(g.retry_from, excluded.retry_from), p_now) END,
     wake_at = CASE
-      WHEN g.wake_at <= p_now THEN g.wake_at
-      WHEN g.items + s.items >= p_max_size OR g.bytes + s.bytes >= p_max_bytes
-        THEN least(p_now, s.due_at)
-      ELSE least(g.wake_at, s.due_at) END
-  FROM sums AS s WHERE g.id = s.id;
+      WHEN NOT g.blocked AND g.wake_at <= p_now THEN g.wake_at
+      WHEN g.items + excluded.items = 0 THEN NULL
+      WHEN g.items + excluded.items >= p_max_size OR g.bytes + excluded.bytes >= p_max_bytes
+        THEN p_now
+      ELSE @.not_before(least(g.wake_at, excluded.due_at), p_now) END;
 END $$;
 `;

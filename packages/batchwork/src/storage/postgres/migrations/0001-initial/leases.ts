@@ -1,30 +1,31 @@
 /** Incarnations, what becomes of the batches of those that end, and housekeeping. */
+import { STEADY_PLANS } from "./plans.ts";
 
 export const LEASES = String.raw`
 -- Gives batches back unfinished, under their tokens: nothing counts.
 CREATE FUNCTION @.release(p_batches bigint[], p_tokens int[], p_at bigint) RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+LANGUAGE plpgsql ${STEADY_PLANS} AS $$
 DECLARE
-  b record;
   v_now bigint;
+  v_ended @.ended[];
 BEGIN
   PERFORM @.check_isolation();
-  PERFORM @.lock_groups(p_batches);
+  PERFORM @.lock_batches(p_batches);
   v_now := coalesce(p_at, @.now_ms());
-  FOR b IN
+  WITH released AS (
     UPDATE @.batches AS t SET state = 'ready', owner = NULL, run_at = v_now
     FROM unnest(p_batches, p_tokens) AS l (id, token)
     WHERE t.id = l.id AND t.token = l.token AND t.state = 'leased'
-    RETURNING t.grp, t.suspect
-  LOOP
-    PERFORM @.group_ended(b.grp, 1, CASE WHEN b.suspect THEN 0 ELSE 1 END, v_now);
-  END LOOP;
+    RETURNING t.queue, t.grp, t.suspect
+  ) SELECT array_agg(ROW(r.queue, r.grp, CASE WHEN NOT r.suspect THEN v_now END)::@.ended)
+    INTO v_ended FROM released AS r;
+  PERFORM @.tell_ended(v_ended);
 END $$;
 
 -- Releases what the incarnation holds but does not know of; returns what it only believes to hold.
 CREATE FUNCTION @.reconcile(
   p_incarnation bigint, p_batches bigint[], p_tokens int[], p_at bigint
-) RETURNS TABLE (batch bigint, token int) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) RETURNS TABLE (batch bigint, token int) LANGUAGE plpgsql ${STEADY_PLANS} AS $$
 DECLARE
   v_strangers bigint[];
   v_tokens int[];
@@ -48,33 +49,29 @@ BEGIN
   PERFORM FROM @.reconcile(p_incarnation, '{}', '{}', p_at);
 END $$;
 
--- The owner died. Returns how many items are dead letters because of it.
-CREATE FUNCTION @.crash(p_batch bigint, p_incarnation bigint, p_max_crashes int, p_now bigint)
-RETURNS int LANGUAGE plpgsql AS $$
+-- The owner of a batch that the caller has locked died. Returns how many items are dead letters
+-- because of it.
+CREATE FUNCTION @.crash(b @.batches, p_max_crashes int, p_now bigint) RETURNS int
+LANGUAGE plpgsql AS $$
 DECLARE
-  b @.batches;
-  v_crashes int;
-BEGIN
-  SELECT * INTO b FROM @.batches WHERE id = p_batch;
   -- Only a crash while alone counts: nothing else can have caused it.
-  v_crashes := b.crashes + CASE WHEN b.alone THEN 1 ELSE 0 END;
-  PERFORM @.group_ended(b.grp, 1, 0, NULL);
+  v_crashes int := b.crashes + CASE WHEN b.alone THEN 1 ELSE 0 END;
+BEGIN
+  PERFORM @.tell_ended(ARRAY[ROW(b.queue, b.grp, NULL)::@.ended]);
   IF v_crashes < p_max_crashes THEN
     UPDATE @.batches SET state = 'ready', owner = NULL, run_at = p_now, suspect = true,
-      crashes = v_crashes, suspected_by = p_incarnation, suspected_alone = b.alone
-    WHERE id = p_batch;
+      crashes = v_crashes, suspected_by = b.owner, suspected_alone = b.alone
+    WHERE id = b.id;
     RETURN 0;
   END IF;
   -- The attempt that the process did not survive is not one that failed.
-  PERFORM @.bury(p_batch, ARRAY(SELECT generate_series(0, b.count - 1)),
+  PERFORM @.bury(b.id, ARRAY(SELECT generate_series(0, b.count - 1)),
     array_fill(json_build_object('name', 'BatchworkError', 'message', format(
       'The process died %s times while it ran this batch alone.', v_crashes),
       'code', 'CRASHED')::text, ARRAY[b.count]),
     b.attempt - 1, v_crashes, p_now);
-  PERFORM @.free_items(d.chunks, d.counts) FROM @.drop_members(p_batch) AS d;
-  UPDATE @.batches SET state = 'done', owner = NULL, note = NULL, error = NULL,
-    finished_at = p_now
-  WHERE id = p_batch;
+  PERFORM @.drop_members(ARRAY[b.id]);
+  PERFORM @.finish(b.id, NULL, p_now);
   RETURN b.count;
 END $$;
 
@@ -82,9 +79,10 @@ END $$;
 CREATE FUNCTION @.reap(
   p_max_crashes int, p_at bigint,
   OUT incarnations bigint[], OUT released int, OUT dead int, OUT next_in bigint
-) LANGUAGE plpgsql SET enable_seqscan = off AS $$
+) LANGUAGE plpgsql ${STEADY_PLANS} AS $$
 DECLARE
-  b record;
+  b @.batches;
+  v_id bigint;
   v_now bigint;
   v_lost int;
 BEGIN
@@ -92,8 +90,8 @@ BEGIN
   v_now := coalesce(p_at, @.now_ms());
   incarnations := ARRAY(SELECT i.id FROM @.incarnations AS i WHERE i.expires_at <= v_now
     ORDER BY i.id);
-  FOR b IN SELECT unnest(incarnations) AS id LOOP
-    PERFORM pg_advisory_xact_lock(@incarnations, b.id::int);
+  FOREACH v_id IN ARRAY incarnations LOOP
+    PERFORM pg_advisory_xact_lock(@incarnations, v_id::int);
   END LOOP;
   WITH buried AS (
     DELETE FROM @.incarnations AS i WHERE i.id = ANY (incarnations) AND i.expires_at <= v_now
@@ -102,74 +100,90 @@ BEGIN
   released := 0;
   dead := 0;
   IF incarnations <> '{}' THEN
-    PERFORM @.lock_groups(ARRAY(SELECT t.id FROM @.batches AS t
+    PERFORM @.lock_batches(ARRAY(SELECT t.id FROM @.batches AS t
       WHERE t.state = 'leased' AND t.owner = ANY (incarnations)));
-    FOR b IN SELECT t.id, t.owner FROM @.batches AS t
+    FOR b IN SELECT * FROM @.batches AS t
       WHERE t.state = 'leased' AND t.owner = ANY (incarnations) ORDER BY t.id
     LOOP
-      v_lost := @.crash(b.id, b.owner, p_max_crashes, v_now);
+      v_lost := @.crash(b, p_max_crashes, v_now);
       dead := dead + v_lost;
       released := released + CASE WHEN v_lost = 0 THEN 1 ELSE 0 END;
     END LOOP;
   END IF;
   PERFORM @.keep_house();
+  PERFORM @.forget_keys(v_now, 10000);
   SELECT min(i.expires_at) - v_now INTO next_in FROM @.incarnations AS i;
 END $$;
 
 -- Takes back what was held against batches because of one incarnation.
-CREATE FUNCTION @.absolve(p_incarnation bigint) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.absolve(p_incarnation bigint) RETURNS void LANGUAGE plpgsql
+${STEADY_PLANS} AS $$
 DECLARE
   b record;
   v_crashes int;
   v_suspect boolean;
 BEGIN
   PERFORM @.check_isolation();
-  PERFORM @.lock_groups(ARRAY(SELECT t.id FROM @.batches AS t
+  PERFORM @.lock_batches(ARRAY(SELECT t.id FROM @.batches AS t
     WHERE t.state = 'ready' AND t.suspect AND t.suspected_by = p_incarnation));
-  FOR b IN SELECT t.id, t.grp, t.run_at, t.crashes, t.suspected_alone FROM @.batches AS t
+  FOR b IN SELECT t.id, t.queue, t.grp, t.run_at, t.crashes, t.suspected_alone
+    FROM @.batches AS t
     WHERE t.state = 'ready' AND t.suspect AND t.suspected_by = p_incarnation
   LOOP
     v_crashes := greatest(0, b.crashes - CASE WHEN b.suspected_alone THEN 1 ELSE 0 END);
     v_suspect := b.suspected_alone OR v_crashes > 0;
     UPDATE @.batches SET suspect = v_suspect, crashes = v_crashes, suspected_by = NULL
     WHERE id = b.id;
-    PERFORM @.group_ended(b.grp, 0, CASE WHEN v_suspect THEN 0 ELSE 1 END, b.run_at);
+    IF NOT v_suspect THEN
+      PERFORM @.tell_ended(ARRAY[ROW(b.queue, b.grp, b.run_at)::@.ended]);
+    END IF;
   END LOOP;
 END $$;
 
--- Deletes finished batches beyond the newest 10,000 of a queue, at most p_most.
-CREATE FUNCTION @.forget_done(p_queue int, p_most int) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off AS $$
+-- Deletes finished batches beyond the newest 10,000 of a queue, at most p_most, the newest of them
+-- first and no further back than p_back ids: where an open snapshot keeps what was deleted, it lies
+-- behind them.
+CREATE FUNCTION @.forget_done(p_queue int, p_most int, p_back bigint) RETURNS void
+LANGUAGE plpgsql AS $$
 DECLARE
   v_last bigint;
 BEGIN
   SELECT b.id INTO v_last FROM @.batches AS b WHERE b.queue = p_queue AND b.state = 'done'
   ORDER BY b.id DESC OFFSET 10000 LIMIT 1;
   IF v_last IS NOT NULL THEN
-    DELETE FROM @.batches WHERE id IN (
+    DELETE FROM @.batches WHERE id = ANY (ARRAY(
       SELECT b.id FROM @.batches AS b
       WHERE b.queue = p_queue AND b.state = 'done' AND b.id <= v_last
-      ORDER BY b.id LIMIT p_most FOR UPDATE SKIP LOCKED);
+        AND b.id > v_last - p_back
+      ORDER BY b.id DESC LIMIT p_most FOR UPDATE SKIP LOCKED));
   END IF;
 END $$;
 
 -- Forgets what nobody needs any more, in bounded steps. Writes nothing when there is nothing.
 CREATE FUNCTION @.keep_house() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+  v_all bigint := 9223372036854775807;
   v_queue int;
-  v_groups bigint[];
+  v_ids bigint[];
 BEGIN
   FOR v_queue IN SELECT q.id FROM @.queues AS q LOOP
-    PERFORM @.forget_done(v_queue, 10000);
+    PERFORM @.forget_done(v_queue, 10000, v_all);
   END LOOP;
-  IF (SELECT count(*) FROM @.groups AS g WHERE g.items = 0 AND g.active = 0 AND g.ready = 0)
-    < 1000 THEN
+  v_ids := ARRAY(SELECT s.grp FROM @.group_states AS s
+    WHERE s.items = 0 AND s.retry_from IS NULL LIMIT 10000);
+  IF cardinality(v_ids) < 1000 THEN
     RETURN;
   END IF;
-  v_groups := ARRAY(SELECT g.id FROM @.groups AS g
-    WHERE g.items = 0 AND g.active = 0 AND g.ready = 0 LIMIT 10000 FOR UPDATE SKIP LOCKED);
-  DELETE FROM @.groups AS g WHERE g.id = ANY (v_groups) AND NOT EXISTS (
-    SELECT FROM @.batches AS b WHERE b.grp = g.id AND b.queue = g.queue
-      AND b.state = 'ready' AND b.suspect);
+  v_ids := ARRAY(SELECT g.id FROM @.groups AS g WHERE g.id = ANY (v_ids) FOR UPDATE SKIP LOCKED);
+  -- What is looked up before the lock may be old.
+  v_ids := ARRAY(SELECT s.grp FROM @.group_states AS s
+    WHERE s.grp = ANY (v_ids) AND s.items = 0 AND s.retry_from IS NULL
+      AND NOT EXISTS (SELECT FROM @.batches AS b WHERE b.grp = s.grp AND b.state = 'leased')
+      AND NOT EXISTS (SELECT FROM @.batches AS b
+        WHERE b.grp = s.grp AND b.state = 'ready' AND NOT b.suspect)
+      AND NOT EXISTS (SELECT FROM @.batches AS b
+        WHERE b.grp = s.grp AND b.queue = s.queue AND b.state = 'ready' AND b.suspect));
+  DELETE FROM @.group_states AS s WHERE s.grp = ANY (v_ids);
+  DELETE FROM @.groups AS g WHERE g.id = ANY (v_ids);
 END $$;
 `;

@@ -50,22 +50,22 @@ CREATE FUNCTION @.due_reason(
 $$;
 
 -- When the group's items are due. Only asked where they do not fill a batch, so it reads few rows.
-CREATE FUNCTION @.find_due_at(p_group @.groups) RETURNS bigint LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+CREATE FUNCTION @.find_due_at(p_group @.group_states) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
   RETURN coalesce(p_group.due_at, (
     SELECT min(w.due_at) FROM @.waiting AS w
-    WHERE w.grp = p_group.id AND w.chunk >= p_group.head));
+    WHERE w.grp = p_group.grp AND w.chunk >= p_group.head));
 END $$;
 
--- Seals the next batch of a group that is due, leased at once. Returns NULL when nothing is there,
--- whatever its row says. The group's row is changed by the caller.
+-- Seals the next batch of a group, leased at once. Returns NULL when the group is not due, or
+-- nothing is there, whatever its state says. The caller writes the state back.
 CREATE FUNCTION @.seal(
-  INOUT p_group @.groups, p_reason text, p_max_size bigint, p_max_bytes bigint,
+  INOUT p_group @.group_states, p_max_size bigint, p_max_bytes bigint, p_tells boolean,
   p_owner bigint, p_now bigint, OUT batch bigint
-) LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+) LANGUAGE plpgsql AS $$
 DECLARE
+  v_due bigint;
+  v_reason text;
   w record;
   v_take int;
   v_bytes bigint;
@@ -77,8 +77,19 @@ DECLARE
   v_whole bigint;
   v_rest bigint;
 BEGIN
+  -- The time does not matter to what is due anyway, so a backlog is never searched for it.
+  IF p_group.items > 0 AND p_group.items < p_max_size AND p_group.bytes < p_max_bytes
+    AND p_group.head > p_group.flush_to THEN
+    v_due := @.find_due_at(p_group);
+    p_group.due_at := v_due;
+  END IF;
+  v_reason := @.due_reason(p_group.items, p_group.bytes, p_group.head <= p_group.flush_to, v_due,
+    p_max_size, p_max_bytes, p_now);
+  IF v_reason IS NULL THEN
+    RETURN;
+  END IF;
   FOR w IN SELECT chunk, from_index, count, bytes FROM @.waiting
-    WHERE grp = p_group.id AND chunk >= p_group.head ORDER BY chunk
+    WHERE grp = p_group.grp AND chunk >= p_group.head ORDER BY chunk
   LOOP
     v_take := least(w.count, p_max_size - v_count);
     v_bytes := w.bytes;
@@ -99,7 +110,7 @@ BEGIN
     IF v_take < w.count THEN
       UPDATE @.waiting SET from_index = from_index + v_take, count = count - v_take,
         bytes = greatest(0, bytes - v_bytes)
-      WHERE grp = p_group.id AND chunk = w.chunk;
+      WHERE grp = p_group.grp AND chunk = w.chunk;
       EXIT;
     END IF;
     v_whole := w.chunk;
@@ -112,11 +123,11 @@ BEGIN
     RETURN;
   END IF;
   DELETE FROM @.waiting
-    WHERE grp = p_group.id AND chunk >= p_group.head AND chunk <= v_whole;
+    WHERE grp = p_group.grp AND chunk >= p_group.head AND chunk <= v_whole;
   INSERT INTO @.batches (queue, grp, state, token, owner, attempt, run_at, count, bytes, reason,
-      first_chunk, sealed_at, claimed_at)
-    VALUES (p_group.queue, p_group.id, 'leased', 1, p_owner, 1, p_now, v_count, v_total, p_reason,
-      v_chunks[1], p_now, p_now)
+      first_chunk, tells, sealed_at, claimed_at)
+    VALUES (p_group.queue, p_group.grp, 'leased', 1, p_owner, 1, p_now, v_count, v_total, v_reason,
+      v_chunks[1], p_tells, p_now, p_now)
     RETURNING id INTO batch;
   INSERT INTO @.members (batch, place, chunk, from_index, count)
     SELECT batch, m.n, m.chunk, m.from_index, m.count

@@ -1,26 +1,14 @@
-/** The end of an attempt, carried out under the batch's token and its group's lock. */
+/** The end of an attempt, carried out under the batch's token and its row's lock. */
+import { STEADY_PLANS } from "./plans.ts";
 
 export const SETTLE = String.raw`
--- Locks the groups of these batches, in one order everywhere. What is read before may be old.
--- Nobody waits for ever: a process may stop for good with a transaction open.
-CREATE FUNCTION @.lock_groups(p_batches bigint[], p_queues int[] DEFAULT '{}') RETURNS void
-LANGUAGE plpgsql SET enable_seqscan = off SET lock_timeout = '5s' AS $$
-DECLARE
-  v_ids bigint[] := ARRAY(SELECT b.grp FROM @.batches AS b WHERE b.id = ANY (p_batches));
+-- Locks batches, in one order everywhere. What is read before may be old. Nobody waits for ever: a
+-- process may stop for good with a transaction open.
+CREATE FUNCTION @.lock_batches(p_batches bigint[]) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '5s' AS $$
 BEGIN
-  IF p_queues <> '{}' THEN
-    v_ids := v_ids || ARRAY(SELECT g.id FROM @.groups AS g WHERE g.queue = ANY (p_queues));
-  END IF;
-  PERFORM FROM @.groups AS g WHERE g.id = ANY (v_ids) ORDER BY g.id FOR UPDATE;
+  PERFORM FROM @.batches AS b WHERE b.id = ANY (p_batches) ORDER BY b.id FOR UPDATE;
 END $$;
-
--- A batch of the group is leased no longer; p_ready more wait for another attempt from p_at on.
-CREATE FUNCTION @.group_ended(p_group bigint, p_active int, p_ready int, p_at bigint)
-RETURNS void LANGUAGE sql AS $$
-  UPDATE @.groups SET active = active - p_active, ready = ready + p_ready, blocked = false,
-    ready_at = least(ready_at, CASE WHEN p_ready > 0 THEN p_at END)
-  WHERE id = p_group
-$$;
 
 -- The items of a batch, by place.
 CREATE FUNCTION @.batch_items(p_batch bigint)
@@ -31,25 +19,46 @@ RETURNS TABLE (place int, member int, chunk bigint, index int) LANGUAGE sql STAB
   WHERE m.batch = p_batch
 $$;
 
--- Takes items off their chunks and deletes the chunks of which nothing is left. The members of one
--- group's chunks are only ever freed under its lock.
-CREATE FUNCTION @.free_items(p_chunks bigint[], p_counts int[]) RETURNS void LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+-- Takes items off their chunks and deletes the chunks of which nothing is left.
+CREATE FUNCTION @.free_items(p_chunks bigint[], p_counts int[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_whole bigint[] := ARRAY(SELECT f.chunk FROM unnest(p_chunks, p_counts) AS f (chunk, count)
+    WHERE f.count = (SELECT p.count FROM @.payloads AS p WHERE p.chunk = f.chunk));
+  f record;
 BEGIN
-  DELETE FROM @.payloads AS p USING unnest(p_chunks, p_counts) AS f (chunk, count)
-  WHERE p.chunk = f.chunk AND p.live <= f.count;
-  UPDATE @.payloads AS p SET live = p.live - f.count
-  FROM unnest(p_chunks, p_counts) AS f (chunk, count)
-  WHERE p.chunk = f.chunk AND p.live > f.count;
+  DELETE FROM @.payloads WHERE chunk = ANY (v_whole);
+  -- Others may be about to free another part: they take their turns, in one order everywhere.
+  FOR f IN SELECT u.chunk, u.count FROM unnest(p_chunks, p_counts) AS u (chunk, count)
+    WHERE cardinality(v_whole) < cardinality(p_chunks) AND u.chunk <> ALL (v_whole)
+    ORDER BY u.chunk
+  LOOP
+    UPDATE @.payloads SET live = live - f.count WHERE chunk = f.chunk;
+    DELETE FROM @.payloads WHERE chunk = f.chunk AND live <= 0;
+  END LOOP;
 END $$;
 
--- The batch is over: its members go. Returns what of each chunk it had.
-CREATE FUNCTION @.drop_members(p_batch bigint, OUT chunks bigint[], OUT counts int[])
-LANGUAGE sql AS $$
-  WITH dropped AS (DELETE FROM @.members WHERE batch = p_batch RETURNING chunk, count),
-    sums AS (SELECT d.chunk, sum(d.count)::int AS count FROM dropped AS d GROUP BY d.chunk)
-  SELECT array_agg(s.chunk), array_agg(s.count) FROM sums AS s
-$$;
+-- Batches are over: their members go, and what of their chunks they had.
+CREATE FUNCTION @.drop_members(p_batches bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  v_chunks bigint[];
+  v_counts int[];
+BEGIN
+  WITH dropped AS (
+    DELETE FROM @.members WHERE batch = ANY (p_batches) RETURNING chunk, count
+  ), sums AS (
+    SELECT d.chunk, sum(d.count)::int AS count FROM dropped AS d GROUP BY d.chunk
+  ) SELECT array_agg(s.chunk), array_agg(s.count) INTO v_chunks, v_counts FROM sums AS s;
+  PERFORM @.free_items(v_chunks, v_counts);
+END $$;
+
+-- Nothing of the batch is left to do.
+CREATE FUNCTION @.finish(p_batch bigint, p_settled int, p_now bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  UPDATE @.batches SET state = 'done', settled = coalesce(p_settled, settled), owner = NULL,
+    note = NULL, error = NULL, finished_at = p_now
+  WHERE id = p_batch;
+END $$;
 
 -- Makes dead letters of the items at these positions.
 CREATE FUNCTION @.bury(
@@ -93,13 +102,15 @@ BEGIN
       CASE WHEN max(i.index) - min(i.index) + 1 <> count(*) THEN array_agg(i.index ORDER BY i.n) END
     FROM unnest(p_chunks, p_indices) WITH ORDINALITY AS i (chunk, index, n)
     GROUP BY i.chunk;
-  PERFORM @.group_ended(p_parent.grp, 0, 1, p_run_at);
 END $$;
 
--- Carries a split out: children, dead letters, and the rest is done.
-CREATE FUNCTION @.split(p_batch @.batches, p_outcome json, p_now bigint) RETURNS void
+-- Carries a split out: children, dead letters, and the rest is done. Returns when the first of the
+-- children may run.
+CREATE FUNCTION @.split(p_batch @.batches, p_outcome json, p_now bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
+  v_run_at bigint;
+  v_retry_at bigint;
   v_chunks bigint[];
   v_indices int[];
   v_child json;
@@ -115,13 +126,20 @@ BEGIN
     ARRAY(SELECT d.value->>'error'
       FROM json_array_elements(p_outcome->'dead') WITH ORDINALITY AS d (value, n) ORDER BY d.n),
     p_batch.attempt, p_batch.crashes, p_now);
+  PERFORM @.end_keys(ARRAY[p_batch.id], ARRAY(
+    SELECT p.value::text::int FROM json_array_elements(p_outcome->'children') AS c,
+      json_array_elements(c.value->'positions') AS p
+    UNION ALL
+    SELECT (d.value->>'position')::int FROM json_array_elements(p_outcome->'dead') AS d), p_now);
   -- The children take their places over.
   DELETE FROM @.members WHERE batch = p_batch.id;
   FOR v_child IN SELECT value FROM json_array_elements(p_outcome->'children') LOOP
+    v_run_at := p_now + (v_child->>'delayMs')::bigint;
+    v_retry_at := least(v_retry_at, v_run_at);
     PERFORM @.insert_child(p_batch,
       array_agg(v_chunks[p.place + 1] ORDER BY p.n),
       array_agg(v_indices[p.place + 1] ORDER BY p.n),
-      (v_child->>'attempt')::int, p_now + (v_child->>'delayMs')::bigint, v_child->>'error', p_now)
+      (v_child->>'attempt')::int, v_run_at, v_child->>'error', p_now)
     FROM (SELECT value::text::int AS place, n
       FROM json_array_elements(v_child->'positions') WITH ORDINALITY AS e (value, n)) AS p;
   END LOOP;
@@ -133,68 +151,86 @@ BEGIN
     SELECT v_chunks[n + 1] AS chunk, count(*)::int AS count FROM unnest(v_gone) AS n GROUP BY 1
   ) AS s;
   PERFORM @.free_items(v_freed, v_counts);
+  PERFORM @.finish(p_batch.id, p_batch.token, p_now);
+  RETURN v_retry_at;
 END $$;
 
--- True when the outcome counts: now, or because this very settlement was carried out before. The
--- caller has locked the group. An outcome of NULL: every item succeeded.
-CREATE FUNCTION @.settle(p_batch bigint, p_token int, p_outcome json, p_now bigint)
-RETURNS boolean LANGUAGE plpgsql
-SET enable_seqscan = off SET enable_bitmapscan = off AS $$
+-- Carries out an outcome that is not all success. Returns when the next attempt may run.
+CREATE FUNCTION @.settle_failed(b @.batches, p_outcome json, p_now bigint) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+  v_run_at bigint := p_now + (p_outcome->>'delayMs')::bigint;
+BEGIN
+  IF p_outcome->>'kind' = 'split' THEN
+    RETURN @.split(b, p_outcome, p_now);
+  END IF;
+  UPDATE @.batches SET state = 'ready', settled = token, owner = NULL,
+    attempt = (p_outcome->>'attempt')::int, run_at = v_run_at, error = p_outcome->>'error'
+  WHERE id = b.id;
+  RETURN CASE WHEN NOT b.suspect THEN v_run_at END;
+END $$;
+
+-- Settles those batches whose current lease has the token. An outcome of NULL: every item
+-- succeeded. Returns what claims have to hear of.
+CREATE FUNCTION @.settle(p_batches bigint[], p_tokens int[], p_outcomes text[], p_now bigint)
+RETURNS @.ended[] LANGUAGE plpgsql AS $$
 DECLARE
   b @.batches;
-  v_run_at bigint;
+  v_done bigint[];
+  v_ended @.ended[];
+  v_retry_at bigint;
 BEGIN
-  SELECT * INTO b FROM @.batches WHERE id = p_batch;
-  IF NOT FOUND THEN
-    RETURN false;
+  PERFORM @.lock_batches(p_batches);
+  v_done := ARRAY(SELECT u.id FROM unnest(p_batches, p_tokens, p_outcomes) AS u (id, token, outcome)
+    WHERE u.outcome IS NULL AND (
+      SELECT t.token = u.token AND t.state = 'leased' FROM @.batches AS t WHERE t.id = u.id));
+  WITH done AS (
+    UPDATE @.batches AS t SET state = 'done', settled = token, owner = NULL, note = NULL,
+      error = NULL, finished_at = p_now
+    WHERE t.id = ANY (v_done)
+    RETURNING t.queue, t.grp, t.tells
+  ) SELECT coalesce(array_agg(ROW(d.queue, d.grp, NULL)::@.ended), '{}')
+    INTO v_ended FROM done AS d WHERE d.tells;
+  IF v_done <> '{}' THEN
+    PERFORM @.end_keys(v_done, '{}', p_now);
+    PERFORM @.drop_members(v_done);
   END IF;
-  IF b.state <> 'leased' OR b.token <> p_token THEN
-    RETURN coalesce(b.settled = p_token, false);
-  END IF;
-  IF p_outcome->>'kind' = 'again' THEN
-    v_run_at := p_now + (p_outcome->>'delayMs')::bigint;
-    UPDATE @.batches SET state = 'ready', settled = token, owner = NULL,
-      attempt = (p_outcome->>'attempt')::int, run_at = v_run_at, error = p_outcome->>'error'
-    WHERE id = p_batch;
-    PERFORM @.group_ended(b.grp, 1, CASE WHEN b.suspect THEN 0 ELSE 1 END, v_run_at);
-    RETURN true;
-  END IF;
-  IF p_outcome->>'kind' = 'split' THEN
-    PERFORM @.split(b, p_outcome, p_now);
-  ELSE
-    PERFORM @.free_items(d.chunks, d.counts) FROM @.drop_members(p_batch) AS d;
-  END IF;
-  UPDATE @.batches SET state = 'done', settled = p_token, owner = NULL, note = NULL,
-    error = NULL, finished_at = p_now
-  WHERE id = p_batch;
-  PERFORM @.group_ended(b.grp, 1, 0, NULL);
+  FOR i IN 1 .. cardinality(p_batches) LOOP
+    CONTINUE WHEN p_outcomes[i] IS NULL;
+    SELECT * INTO b FROM @.batches
+    WHERE id = p_batches[i] AND token = p_tokens[i] AND state = 'leased';
+    CONTINUE WHEN NOT FOUND;
+    v_retry_at := @.settle_failed(b, p_outcomes[i]::json, p_now);
+    IF b.tells OR v_retry_at IS NOT NULL THEN
+      v_ended := array_append(v_ended, ROW(b.queue, b.grp, v_retry_at)::@.ended);
+    END IF;
+  END LOOP;
   -- Now and then whoever ends a batch clears up, whatever the reaper keeps up with.
-  IF p_batch % 512 = 0 THEN
-    PERFORM @.forget_done(b.queue, 1024);
-  END IF;
-  RETURN true;
+  PERFORM @.forget_done(t.queue, 1024, 8192) FROM @.batches AS t
+  WHERE t.id = (SELECT max(d.id) FROM unnest(p_batches) AS d (id) WHERE d.id % 512 = 0);
+  RETURN v_ended;
 END $$;
 
--- The settling of one batch, in a transaction that a handler shares.
+-- The settling of one batch, in a transaction that a handler shares. The commit comes in the same
+-- message, so what must not be committed has to fail.
 CREATE FUNCTION @.settle_one(p_batch bigint, p_token int, p_outcome json, p_at bigint)
-RETURNS boolean LANGUAGE plpgsql AS $$
+RETURNS void LANGUAGE plpgsql ${STEADY_PLANS} AS $$
 BEGIN
   PERFORM @.check_isolation();
-  PERFORM @.lock_groups(ARRAY[p_batch]);
+  PERFORM @.lock_batches(ARRAY[p_batch]);
   IF NOT EXISTS (SELECT FROM @.batches AS b
     WHERE b.id = p_batch AND b.token = p_token AND b.state = 'leased') THEN
-    RETURN false;
+    RAISE EXCEPTION 'batchwork: the lease is lost' USING ERRCODE = 'BW003';
   END IF;
-  -- Whoever stops before the commit must not hold the group up.
-  PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
-  RETURN @.settle(p_batch, p_token, p_outcome, coalesce(p_at, @.now_ms()));
+  PERFORM @.tell_ended(@.settle(ARRAY[p_batch], ARRAY[p_token], ARRAY[p_outcome::text],
+    coalesce(p_at, @.now_ms())));
 END $$;
 
 -- Waits for whoever is about to settle the batch, then tells whether an attempt under this token
 -- was settled.
 CREATE FUNCTION @.was_settled(p_batch bigint, p_token int) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM @.lock_groups(ARRAY[p_batch]);
+  PERFORM @.lock_batches(ARRAY[p_batch]);
   RETURN EXISTS (SELECT FROM @.batches AS b WHERE b.id = p_batch AND b.settled = p_token);
 END $$;
 `;

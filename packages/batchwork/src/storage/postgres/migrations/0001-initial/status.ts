@@ -1,13 +1,23 @@
 /** What is left, what waits, what runs, and dead letters nobody has been told of. */
+import { STEADY_PLANS } from "./plans.ts";
 
 export const STATUS = String.raw`
 -- The last chunk id that was given out.
-CREATE FUNCTION @.mark() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-  SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @.chunk_ids AS s
+CREATE FUNCTION @.mark() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @.chunk_ids AS s);
+END $$;
+
+-- The states of all groups of a queue, or of one group.
+CREATE FUNCTION @.states_of(p_queue int, p_group text) RETURNS SETOF @.group_states
+LANGUAGE sql STABLE AS $$
+  SELECT s.* FROM @.groups AS g, LATERAL (
+    SELECT * FROM @.group_states AS v WHERE v.grp = g.id ORDER BY v.version DESC LIMIT 1) AS s
+  WHERE g.queue = p_queue AND (p_group IS NULL OR g.name = p_group)
 $$;
 
 CREATE FUNCTION @.make_due(p_queue int, p_group text, p_at bigint) RETURNS bigint
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql ${STEADY_PLANS} AS $$
 DECLARE
   v_now bigint;
   v_mark bigint;
@@ -22,25 +32,29 @@ BEGIN
   END IF;
   PERFORM FROM @.groups AS g WHERE g.queue = p_queue AND (p_group IS NULL OR g.name = p_group)
   ORDER BY g.id FOR UPDATE;
+  -- The transaction id comes first: see @.marks.
+  PERFORM pg_current_xact_id();
   v_now := coalesce(p_at, @.now_ms());
-  PERFORM @.count_inbox(p_queue, 0, 0, 9223372036854775807, v_now);
+  PERFORM @.count_inbox(p_queue, 0, '{}', 0, 0, 9223372036854775807, v_now);
   v_turn := nextval('@.turns');
-  UPDATE @.groups AS g SET flush_to = v_mark, flushed_at = v_now,
+  UPDATE @.group_states AS g SET flush_to = v_mark, flushed_at = v_now,
     turn = CASE WHEN g.wake_at <= v_now THEN g.turn ELSE v_turn END,
     wake_at = CASE WHEN g.wake_at <= v_now THEN g.wake_at ELSE v_now END
-  WHERE g.queue = p_queue AND g.items > 0 AND (p_group IS NULL OR g.name = p_group);
+  FROM @.states_of(p_queue, p_group) AS s
+  WHERE g.grp = s.grp AND g.version = s.version AND s.items > 0;
   RETURN v_mark;
 END $$;
 
 CREATE FUNCTION @.outstanding(p_queue int, p_group text, p_mark bigint, p_all boolean)
 RETURNS bigint LANGUAGE sql STABLE AS $$
   SELECT
-    (SELECT count(*) FROM @.groups AS g WHERE g.queue = p_queue AND g.items > 0
-      AND g.head <= p_mark AND (p_group IS NULL OR g.name = p_group))
+    (SELECT count(*) FROM @.states_of(p_queue, p_group) AS g
+      WHERE g.items > 0 AND g.head <= p_mark)
     + (SELECT count(DISTINCT i.grp) FROM @.inbox AS i
-      WHERE i.queue = p_queue AND i.chunk <= p_mark AND (p_group IS NULL OR i.grp = p_group)
-        AND NOT EXISTS (SELECT FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp
-          AND g.items > 0 AND g.head <= p_mark))
+      WHERE i.queue = p_queue AND i.count > 0 AND i.chunk <= p_mark
+        AND (p_group IS NULL OR i.grp = p_group)
+        AND NOT EXISTS (SELECT FROM @.states_of(p_queue, i.grp) AS g
+          WHERE g.items > 0 AND g.head <= p_mark))
     + (SELECT count(*) FROM (
         -- One part for each partial index.
         SELECT * FROM @.batches AS l WHERE l.state = 'leased'
@@ -57,28 +71,34 @@ CREATE FUNCTION @.counts(
   p_queue int, p_group text, OUT paused boolean, OUT waiting bigint, OUT groups bigint,
   OUT retrying bigint, OUT leased bigint, OUT dead bigint, OUT due_at bigint
 ) LANGUAGE sql STABLE AS $$
-  SELECT q.paused, o.items + f.items, o.groups + f.groups, o.ready + s.n, o.active, d.n,
+  SELECT q.paused, o.items + f.items, o.groups + f.groups, b.ready, b.leased, d.n,
     least(o.due_at, f.due_at)
   FROM @.queues AS q, LATERAL (
     SELECT coalesce(sum(g.items), 0)::bigint AS items, count(*) FILTER (WHERE g.items > 0)
-        AS groups, coalesce(sum(g.active), 0) AS active, coalesce(sum(g.ready), 0) AS ready,
+        AS groups,
       min(CASE WHEN g.items = 0 THEN NULL WHEN g.head <= g.flush_to
         THEN least(g.flushed_at, g.due_at) ELSE coalesce(g.due_at, (
           SELECT min(w.due_at) FROM (SELECT t.due_at FROM @.waiting AS t
-            WHERE t.grp = g.id AND t.chunk >= g.head ORDER BY t.chunk LIMIT 100) AS w))
+            WHERE t.grp = g.grp AND t.chunk >= g.head ORDER BY t.chunk LIMIT 100) AS w))
         END) AS due_at
-    FROM @.groups AS g WHERE g.queue = p_queue AND (p_group IS NULL OR g.name = p_group)
+    FROM @.states_of(p_queue, p_group) AS g
   ) AS o, LATERAL (
     SELECT coalesce(sum(i.count), 0)::bigint AS items, min(i.due_at) AS due_at,
-      count(DISTINCT i.grp) FILTER (WHERE NOT EXISTS (SELECT FROM @.groups AS g
-        WHERE g.queue = p_queue AND g.name = i.grp AND g.items > 0)) AS groups
-    FROM @.inbox AS i WHERE i.queue = p_queue AND (p_group IS NULL OR i.grp = p_group)
+      count(DISTINCT i.grp) FILTER (WHERE NOT EXISTS (
+        SELECT FROM @.states_of(p_queue, i.grp) AS g WHERE g.items > 0)) AS groups
+    FROM @.inbox AS i
+    WHERE i.queue = p_queue AND i.count > 0 AND (p_group IS NULL OR i.grp = p_group)
   ) AS f, LATERAL (
-    SELECT count(*) AS n FROM @.batches AS b
-    WHERE b.queue = p_queue AND b.state = 'ready' AND b.suspect
-      AND (p_group IS NULL OR b.grp = (SELECT g.id FROM @.groups AS g
-        WHERE g.queue = p_queue AND g.name = p_group))
-  ) AS s, LATERAL (
+    SELECT count(*) FILTER (WHERE t.state = 'leased') AS leased,
+      count(*) FILTER (WHERE t.state = 'ready') AS ready
+    FROM (
+        -- One part for each partial index.
+        SELECT * FROM @.batches AS l WHERE l.state = 'leased'
+        UNION ALL SELECT * FROM @.batches AS r WHERE r.state = 'ready' AND NOT r.suspect
+        UNION ALL SELECT * FROM @.batches AS s WHERE s.state = 'ready' AND s.suspect) AS t
+    WHERE t.queue = p_queue AND (p_group IS NULL OR t.grp = (SELECT g.id FROM @.groups AS g
+      WHERE g.queue = p_queue AND g.name = p_group))
+  ) AS b, LATERAL (
     SELECT count(*) AS n FROM @.dead AS l
     WHERE l.queue = p_queue AND (p_group IS NULL OR l.grp = p_group)
   ) AS d
