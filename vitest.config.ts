@@ -18,8 +18,10 @@ export default defineConfig({
     globalSetup: ["packages/batchwork/test/postgres/global-setup.ts"],
     maxWorkers: 2,
     execArgv: [`--conditions=${SOURCE}`],
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    // However slow the machine is: what is waited for comes, or the test is wrong.
+    expect: { poll: { timeout: 30_000 } },
     coverage: {
       provider: "v8",
       include: ["packages/batchwork/src/core/**"],

@@ -1,4 +1,4 @@
-/** `npm run bench -- batch|postgres [--quick] [--json] [--only NAME]…`; see README.md. */
+/** `npm run bench -- batch|postgres|convex [options]`; see README.md. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { stderr, stdout } from "node:process";
@@ -10,17 +10,20 @@ import { page } from "./harness/markdown.ts";
 import { measure } from "./harness/measure.ts";
 import { report } from "./harness/report.ts";
 import { latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
+import { benchConvex } from "./convex/main.ts";
 import { benchPinned, benchPostgres } from "./postgres/main.ts";
 import { CASES as POSTGRES_CASES } from "./postgres/registry.ts";
 
 const USAGE = `npm run bench -- batch [options]
 npm run bench -- postgres [options]
 npm run bench -- postgres --pinned [--quick] [--json] [--dir PATH]
+npm run bench -- convex [--json] [--peers]
   --quick          fewer items, 3 rounds instead of 5
   --json           one JSON object on stdout instead of tables
   --only NAME      only this row; may be given again
   --dir PATH       measure the disk that PATH is on
   --profile PATH   write CPU profiles of the rows there
+  --peers          measure the peers again, instead of taking their committed figures
 batch: ${CASES.map((row) => row.name).join(" ")}
 postgres: ${POSTGRES_CASES.map((row) => row.name).join(" ")}
 `;
@@ -31,6 +34,7 @@ const { values, positionals } = parseArgs({
     quick: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     pinned: { type: "boolean", default: false },
+    peers: { type: "boolean", default: false },
     only: { type: "string", multiple: true, default: [] },
     dir: { type: "string", default: here("../node_modules/.cache/batchwork-bench") },
     profile: { type: "string" },
@@ -40,6 +44,9 @@ const { values, positionals } = parseArgs({
 if (positionals.length === 1 && positionals[0] === "postgres") {
   const passed = await (values.pinned ? benchPinned(values) : benchPostgres(values));
   process.exit(passed ? 0 : 1);
+}
+if (positionals.length === 1 && positionals[0] === "convex") {
+  process.exit((await benchConvex(values)) ? 0 : 1);
 }
 if (positionals.length !== 1 || positionals[0] !== "batch") {
   stderr.write(USAGE);

@@ -2,6 +2,8 @@
  * The campaigns: real processes on one database, and everything that may happen to them.
  *
  *   npm run chaos -- --kills 50 [--seed 1]                       SIGKILL on one SQLite file
+ *   npm run chaos -- --fault disk-full [--rounds 20] [--seed 1]    a SQLite file that may not grow
+ *   npm run chaos -- --fault clock [--rounds 200] [--seed 1]       wall clocks that jump by days
  *   npm run chaos -- --storage postgres [--rounds 20] [--seed 1]   every campaign on PostgreSQL
  *   npm run chaos -- --storage postgres --fault cut              one of them; "mixed": in turns
  *   npm run chaos -- --canary                                    does it wrong, and must fail
@@ -13,6 +15,9 @@ import { isKept as isPostgresKept, postgresCampaign } from "./postgres/campaign.
 import { Cluster } from "./postgres/cluster.ts";
 import { FAULTS, type Fault } from "./postgres/faults.ts";
 import { printFigures } from "./report.ts";
+import { clockCampaign } from "./sqlite/clock-jumps.ts";
+import { diskFullCampaign } from "./sqlite/disk-full.ts";
+import { isKept as isLedgerKept } from "./sqlite/ledger.ts";
 import { isKept } from "./verdict.ts";
 
 const { values } = parseArgs({
@@ -42,6 +47,20 @@ function chosen(): readonly (readonly [string, readonly Fault[]])[] {
 }
 
 async function onSqlite(): Promise<boolean> {
+  const { fault = "kill" } = values;
+  if (fault === "disk-full") {
+    const verdict = await diskFullCampaign({ rounds: Number(values.rounds ?? 20), seed });
+    printFigures(verdict);
+    return isLedgerKept(verdict);
+  }
+  if (fault === "clock") {
+    const verdict = await clockCampaign({ rounds: Number(values.rounds ?? 200), seed, canary });
+    printFigures(verdict);
+    return isLedgerKept(verdict);
+  }
+  if (fault !== "kill") {
+    throw new Error(`On SQLite --fault is one of kill, disk-full, clock; not ${fault}.`);
+  }
   const result = await campaign({ kills: Number(values.kills ?? 50), seed, canary });
   printFigures(result);
   return isKept(result);

@@ -18,6 +18,7 @@ const documents = [
   "docs/guides/validation.md",
   "docs/guides/postgres.md",
   "docs/guides/moving-to-postgres.md",
+  "docs/guides/testing.md",
 ];
 
 /** What the README's snippet takes for granted of the reader's own program. */
@@ -74,4 +75,13 @@ test("the program of the start guide runs", { timeout: TIMEOUT_MS }, async () =>
   writeFileSync(file, program("docs/guides/start.md") + check);
   const printed = await runProgram(file, [], dir);
   expect(printed).toBe("4\n0\n");
+});
+
+test("the program of the testing guide runs", { timeout: TIMEOUT_MS }, async () => {
+  const file = join(dir, "run-testing.ts");
+  writeFileSync(file, program("docs/guides/testing.md"));
+  const [drained, ok, text, ...rest] = (await runProgram(file, [], dir)).split("\n");
+  expect([drained, ok]).toEqual(["true", "false"]);
+  expect(text).toBe("verifyHandler: 12 of 15 runs left another state than a clean delivery.");
+  expect(rest.slice(-3)).toEqual(["true", "false", ""]);
 });

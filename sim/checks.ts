@@ -3,6 +3,7 @@ import type { Storage } from "batchwork";
 import type { Clock } from "../packages/batchwork/src/core/clock.ts";
 import { dueAt } from "./ledger/exchange.ts";
 import type { GroupRecord, QueueRecord } from "./ledger/records.ts";
+import { throttledUntil } from "./ledger/throttle.ts";
 import type { Life } from "./life.ts";
 import type { World } from "./world.ts";
 
@@ -74,6 +75,7 @@ export function checkInTime(world: World): void {
   const { ledger, plan, scheduler } = world;
   for (const queue of ledger.queues.values()) {
     const { claim, groups, paused, name } = queue;
+    const now = scheduler.wallMs(0);
     const room =
       !paused && world.slots.some(({ life }) => life !== null && hasRoom(world, life, queue));
     for (const group of groups.values()) {
@@ -81,7 +83,8 @@ export function checkInTime(world: World): void {
         claim !== null &&
         room &&
         group.leased < claim.groupConcurrency &&
-        dueAt(group, claim) <= scheduler.wallMs(0);
+        dueAt(group, claim) <= now &&
+        throttledUntil(queue, claim, now) <= now;
       if (!claimable) group.claimableSince = null;
       else group.claimableSince ??= scheduler.now;
       const late = scheduler.now - (group.claimableSince ?? scheduler.now);

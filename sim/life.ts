@@ -92,6 +92,7 @@ export class Life implements LedgerLife {
       onFailure,
       ...(maxBytes === Number.POSITIVE_INFINITY ? {} : { maxBytes }),
       ...(queue.timeout === undefined ? {} : { timeout: queue.timeout }),
+      ...(queue.throttle === undefined ? {} : { throttle: queue.throttle }),
       ...(groups.length === 0
         ? {}
         : { groupBy: (item: SimItem) => item.group, groupConcurrency: queue.groupConcurrency }),

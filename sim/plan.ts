@@ -43,6 +43,7 @@ export interface QueuePlan {
   };
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
+  readonly throttle: { readonly max: number; readonly duration: number } | undefined;
   readonly onDead: boolean;
   /** Its handlers write effects through `ctx.tx`. */
   readonly transactional: boolean;
@@ -88,6 +89,9 @@ export interface Plan {
 /** One seed in so many runs on SQLite. */
 const SQLITE_EVERY = 10;
 
+/** Share of seeds in which some queues are throttled. */
+const THROTTLED = 0.2;
+
 /** Share of seeds in which nothing goes wrong. */
 const CALM = 0.2;
 
@@ -117,7 +121,7 @@ export function planOf(seed: number): Plan {
   const processes = rng.whole(1, 4);
   const names = ["alpha", "beta", "gamma"].slice(0, rng.whole(1, 3));
   const store = seed % SQLITE_EVERY === 7 ? "sqlite" : "memory";
-  return {
+  const plan: Plan = {
     seed,
     store,
     processes,
@@ -140,6 +144,14 @@ export function planOf(seed: number): Plan {
     restartAll: !calm && rng.chance(0.5),
     keyed: rng.chance(0.25) ? rng.between(0.1, 0.6) : 0,
   };
+  return rng.chance(THROTTLED) ? { ...plan, queues: throttled(plan.queues, rng) } : plan;
+}
+
+function throttled(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
+  return queues.map((queue) => {
+    const throttle = { max: rng.whole(1, 6), duration: rng.whole(20, 400) };
+    return rng.chance(0.7) ? { ...queue, throttle } : queue;
+  });
 }
 
 function queueOf(name: string, rng: Rng, leaseMs: number): QueuePlan {
@@ -161,6 +173,7 @@ function queueOf(name: string, rng: Rng, leaseMs: number): QueuePlan {
       jitter: rng.pick([0, 0, 0.5]),
     },
     onFailure: rng.pick(["retry", "bisect"] as const),
+    throttle: undefined,
     timeout: rng.chance(0.3) ? rng.whole(20, leaseMs) : undefined,
     onDead: rng.chance(0.5),
     transactional: rng.chance(0.6),

@@ -78,11 +78,13 @@ async function resumeAll(world: World): Promise<void> {
 /** An upper bound of the time that what is left takes, one after another. */
 function workMs(world: World): number {
   let ms = 0;
-  for (const { name, workMs: each, retries, maxWaitMs, timeout } of world.plan.queues) {
-    const left = world.unfinished().filter(({ queue }) => world.ledger.queue(queue).name === name);
+  for (const { name, workMs: each, throttle, ...queue } of world.plan.queues) {
+    const { retries, maxWaitMs, timeout } = queue;
+    const left = world.unfinished().filter((item) => world.ledger.queue(item.queue).name === name);
     const attempts = retries.max + 2;
     const longest = Math.min(each * 3, timeout ?? Number.POSITIVE_INFINITY);
     ms += left.length * attempts * longest + attempts * retries.maxDelay + maxWaitMs;
+    if (throttle !== undefined) ms += (left.length + 1) * 2 * attempts * throttle.duration;
     const kills = left.filter(({ text }) => text.includes('"kills')).length;
     ms += kills * (world.plan.maxCrashes + 2) * 4 * world.plan.leaseMs;
   }

@@ -36,6 +36,7 @@ const ORDERS: QueuePlan = {
   retries: { max: 1, strategy: "fixed", baseDelay: 20, maxDelay: 100, jitter: 0 },
   onFailure: "bisect",
   timeout: undefined,
+  throttle: undefined,
   onDead: true,
   transactional: true,
   workMs: 10,

@@ -24,6 +24,7 @@ export type Invariant =
   | "flush and drain mean it"
   | "add is all or nothing"
   | "one item per key"
+  | "throttle: no more in any span"
   | "order per producer"
   | "time runs, and forward"
   | "onDead is told"

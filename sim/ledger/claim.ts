@@ -8,6 +8,7 @@ import type {
 } from "../../packages/batchwork/src/storage/storage.ts";
 import type { Ledger } from "./ledger.ts";
 import type { BatchRecord, Grant, GroupRecord, ItemRecord } from "./records.ts";
+import { noteDelivered } from "./throttle.ts";
 
 /** Notes one claimed batch and returns the grant that stands for it. */
 export function noteClaimed(
@@ -23,6 +24,7 @@ export function noteClaimed(
   } else if (ledger.queue(claimed.queue).paused) {
     ledger.fail("seal: only what is due", `batch ${claimed.batch} was claimed from a paused queue`);
   }
+  if (claim !== undefined) noteDelivered(ledger, ledger.queue(claimed.queue), claim, now);
   const items = itemsOf(ledger, claimed);
   const known = ledger.batches.get(claimed.batch);
   if (known !== undefined) checkSame(ledger, known, claimed, items, now);

@@ -11,6 +11,7 @@ import type { Ledger } from "./ledger.ts";
 import type { Life } from "./ledger-storage.ts";
 import type { BatchRecord, Grant, GroupRecord, ItemRecord } from "./records.ts";
 import { noteSettled } from "./settle.ts";
+import { throttledUntil } from "./throttle.ts";
 
 /** Notes an exchange. Returns what was claimed, with the ledger's own tokens. */
 export function noteExchanged(
@@ -97,7 +98,7 @@ function checkNothingPassedOver(ledger: Ledger, request: Exchange, exchanged: Ex
     const queue = ledger.queue(claim.queue);
     if (queue.paused) continue;
     const taken = exchanged.claimed.filter((batch) => batch.queue === claim.queue).length;
-    const next = earliest(ledger, claim);
+    const next = Math.max(earliest(ledger, claim), throttledUntil(queue, claim, exchanged.now));
     // A process whose places are all taken looks again when one becomes free.
     if (taken >= claim.limit) {
       if (next > exchanged.now || exchanged.more || claim.limit === 0) continue;

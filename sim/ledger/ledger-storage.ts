@@ -2,6 +2,7 @@
 import { hasCode } from "../../packages/batchwork/src/core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../packages/batchwork/src/core/keyed.ts";
 import type { Lease } from "../../packages/batchwork/src/core/lease.ts";
+import type { Throttle } from "../../packages/batchwork/src/core/throttle.ts";
 import type { Outcome } from "../../packages/batchwork/src/core/settle.ts";
 import type {
   AppendedChunk,
@@ -162,6 +163,10 @@ export class LedgerStorage implements Storage {
     });
   }
 
+  prepare(): never {
+    throw new Error("No simulated definition has a hook that changes its batches.");
+  }
+
   transact<R>(request: Transact<R>): Promise<R> {
     return this.#serially(async () => {
       const grant = this.#grant(request.lease);
@@ -285,6 +290,10 @@ export class LedgerStorage implements Storage {
 
   counts(queue: number, group: string | null): Promise<QueueCounts> {
     return this.#serially(async () => this.#inner.counts(queue, group));
+  }
+
+  throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
+    return this.#serially(async () => this.#inner.throttledUntil(queue, throttle));
   }
 
   running(queue: number): Promise<RunningBatch[]> {

@@ -110,7 +110,17 @@ export class Ledger {
       }
       const policy = this.#policies.get(name) as QueuePolicy;
       const groups = new Map<string, GroupRecord>();
-      this.queues.set(id, { id, name, paused, groups, dead: [], leased: 0, policy, claim: null });
+      this.queues.set(id, {
+        id,
+        name,
+        paused,
+        groups,
+        dead: [],
+        leased: 0,
+        policy,
+        delivered: [],
+        claim: null,
+      });
       if (paused) this.fail("I-11 transitions", `queue ${name} is paused from the start`);
       return;
     }

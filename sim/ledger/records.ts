@@ -104,6 +104,8 @@ export interface QueueRecord {
   dead: ItemRecord[];
   leased: number;
   readonly policy: QueuePolicy;
+  /** Storage times of the deliveries that a throttle still counts. */
+  delivered: number[];
   /** The caps of the latest claim. */
   claim: QueueClaim | null;
 }

@@ -31,6 +31,8 @@ import { strangerKept } from "./stranger-kept.ts";
 import { strayLease } from "./stray-lease.ts";
 import { suspectInCompany } from "./suspect-in-company.ts";
 import { tokenRestarts } from "./token-restarts.ts";
+import { throttlePerProcess } from "./throttle-per-process.ts";
+import { throttleSkipsRetries } from "./throttle-skips-retries.ts";
 import { toldTooSoon } from "./told-too-soon.ts";
 import { tornAppend } from "./torn-append.ts";
 import { unfencedHeartbeat } from "./unfenced-heartbeat.ts";
@@ -70,6 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   strayLease,
   suspectInCompany,
   tokenRestarts,
+  throttlePerProcess,
+  throttleSkipsRetries,
   toldTooSoon,
   tornAppend,
   unfencedHeartbeat,

@@ -16,6 +16,7 @@ export type {
   RetryOptions,
   SchemaBatchOptions,
   TargetOptions,
+  ThrottleOptions,
 } from "./runtime/batch-options.ts";
 export type { BatchContext } from "./runtime/context.ts";
 export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";

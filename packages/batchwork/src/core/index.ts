@@ -73,6 +73,7 @@ export {
   type ResolvedEngineOptions,
   type RetryOptions,
   type TargetOptions,
+  type ThrottleOptions,
 } from "./options.ts";
 export {
   SchemaError,

@@ -95,7 +95,9 @@ export function selectMembers(members: readonly Member[], positions: readonly nu
       const { ids } = member;
       if (ids === undefined) selected.push(part);
       else {
-        const taken = positions.slice(first, next).map((position) => ids[position - start] as string);
+        const taken = positions
+          .slice(first, next)
+          .map((position) => ids[position - start] as string);
         selected.push({ ...part, ids: taken });
       }
     }

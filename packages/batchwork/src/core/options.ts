@@ -18,8 +18,16 @@ import type { RetryPolicy } from "./retry.ts";
 import { standardSchema } from "./schema.ts";
 import type { BatchSettings, EngineSettings } from "./settings.ts";
 import { completeTarget, target, type TargetFields } from "./target-option.ts";
+import { completeThrottle, throttle, type ThrottleFields } from "./throttle-option.ts";
+import type { Throttle } from "./throttle.ts";
 
-export type { BatchSettings, EngineSettings, RetryOptions, TargetOptions } from "./settings.ts";
+export type {
+  BatchSettings,
+  EngineSettings,
+  RetryOptions,
+  TargetOptions,
+  ThrottleOptions,
+} from "./settings.ts";
 
 /** An engine's options, complete. */
 export type ResolvedEngineOptions = Readonly<Required<Omit<EngineSettings, "leaderElection">>>;
@@ -32,6 +40,8 @@ export interface ResolvedBatchOptions {
   readonly maxBytes: number;
   /** `undefined` for batches of up to `maxSize` whatever they take. */
   readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
+  /** `undefined` for no limit. */
+  readonly throttle: Throttle | undefined;
   /** `Infinity` without `groupBy`: there is one group, and `concurrency` alone limits it. */
   readonly groupConcurrency: number;
   readonly concurrency: number;
@@ -100,12 +110,14 @@ const DEAD_LETTER: Spec<{ enabled: boolean; onDead: unknown }> = {
   onDead: orElse(callable(), undefined),
 };
 
-const HOOKS: Spec<Record<"onSuccess" | "onFail", unknown>> = {
+const HOOKS: Spec<Record<"beforeFlush" | "onSuccess" | "onFail", unknown>> = {
+  beforeFlush: orElse(callable(), undefined),
   onSuccess: orElse(callable(), undefined),
   onFail: orElse(callable(), undefined),
 };
 
-type Adjusted = "target" | "retries" | "deadLetter" | "concurrency" | "groupConcurrency";
+type Adjusted =
+  "target" | "throttle" | "retries" | "deadLetter" | "concurrency" | "groupConcurrency";
 
 interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly handler: unknown;
@@ -113,6 +125,7 @@ interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly schema: unknown;
   readonly hooks: unknown;
   readonly target: TargetFields;
+  readonly throttle: ThrottleFields;
   readonly minSize: number | undefined;
   readonly concurrency: number | undefined;
   readonly groupConcurrency: number | undefined;
@@ -130,6 +143,7 @@ const BATCH: Spec<BatchFields> = {
     Number.POSITIVE_INFINITY,
   ),
   target,
+  throttle,
   minSize: orElse(whole({ minimum: 1, maximum: BATCH_ITEMS_MAX, unit: "items" }), undefined),
   schema: standardSchema(),
   groupBy: orElse(callable(), undefined),
@@ -181,6 +195,7 @@ export function resolveBatchOptions(
     maxWaitMs: fields.maxWaitMs,
     maxBytes: fields.maxBytes,
     target: completeTarget(subject, fields, options.target !== undefined),
+    throttle: completeThrottle(subject, fields.throttle, options.throttle !== undefined),
     groupConcurrency: completeGroupConcurrency(subject, fields),
     concurrency: fields.concurrency ?? engine.concurrency,
     retries: completeRetries(subject, fields.retries),

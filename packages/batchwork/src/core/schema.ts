@@ -41,6 +41,7 @@ export class SchemaError extends BatchworkError {
   /** Everything that is wrong with it, as the schema tells it. */
   readonly issues: readonly SchemaIssue[];
 
+  // oxlint-disable-next-line unicorn/custom-error-definition -- a BatchworkError that says more
   constructor(batch: string, index: number, item: unknown, issues: readonly SchemaIssue[]) {
     const [first] = issues;
     const field = `$${pathText(first?.path ?? [])}`;

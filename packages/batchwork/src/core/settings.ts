@@ -80,6 +80,12 @@ export interface BatchSettings {
    * Default 1.
    */
   readonly minSize?: number;
+  /**
+   * Limits how often handlers begin, over all processes: at most `max` deliveries in any span of
+   * `duration`. Every delivery counts, retries and what `flush()` asks for as well. Processes that
+   * share a storage must agree on it. Default: no limit.
+   */
+  readonly throttle?: ThrottleOptions;
   /** Handlers of it that run at a time in this process. 1 to 1,000. Default the engine's. */
   readonly concurrency?: number;
   /** When and how often failed items are tried again. Default: never. */
@@ -111,6 +117,14 @@ export interface BatchSettings {
    * have them. At most 64 of 1 to 128 characters. Default none.
    */
   readonly tags?: readonly string[];
+}
+
+/** How often handlers may begin. */
+export interface ThrottleOptions {
+  /** Most deliveries in any span of `duration`. 1 to 1,000,000. Required. */
+  readonly max: number;
+  /** Length of the span, ms. 1 to 31,536,000,000 (365 days). Required. */
+  readonly duration: number;
 }
 
 /** What the size of batches is to follow. */

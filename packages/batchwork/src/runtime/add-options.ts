@@ -39,7 +39,8 @@ export function forBulk<O extends AddOptions>(
 export function keysOf<T, O extends BulkOptions<T>>(given: readonly T[], options: O): O {
   const { idempotencyKey } = options;
   if (idempotencyKey === undefined) return options;
-  const keyOf = (_: T, index: number) => idempotencyKey(given[index] as T, index);
+  const keyOf = (_: T, index: number): string | undefined =>
+    idempotencyKey(given[index] as T, index);
   return { ...options, idempotencyKey: keyOf };
 }
 

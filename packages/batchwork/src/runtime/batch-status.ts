@@ -31,6 +31,8 @@ export interface BatchStatus {
   readonly dead: number;
   /** When the oldest waiting item is due; `null` when none waits. */
   readonly dueAt: Date | null;
+  /** Until when `throttle` hands nothing over, over all processes; `null` when it would now. */
+  readonly throttledUntil: Date | null;
   readonly running: readonly RunningBatchStatus[];
 }
 
@@ -46,6 +48,18 @@ export async function statusOf(storage: Storage, queue: Queue): Promise<BatchSta
     percent: batch.percent,
     note: batch.note,
   }));
-  const { name, tags } = queue;
-  return { name, tags, ...counts, dueAt: dueAt === null ? null : new Date(dueAt), running };
+  const { id, name, tags, throttle } = queue;
+  const until = throttle === undefined ? null : await storage.throttledUntil(id, throttle);
+  return {
+    name,
+    tags,
+    ...counts,
+    dueAt: dateOf(dueAt),
+    throttledUntil: dateOf(until),
+    running,
+  };
+}
+
+function dateOf(at: number | null): Date | null {
+  return at === null ? null : new Date(at);
 }

@@ -105,7 +105,8 @@ export class Batchwork {
     const runner = resolved.persist ? this.#durable : this.#memoryRunner();
     const { payload } = runner.storage;
     const events = new Emitter<BatchEvents>(this.#listenerFailed, this.#around.events);
-    const given = { ...resolved, grouped, handler, onDead, hooks };
+    const { beforeFlush } = hooks;
+    const given = { ...resolved, grouped, handler, onDead, hooks, beforeFlush };
     const queue = new Queue(given, this.#codec, payload, events);
     runner.register(queue);
     const entrance = new Entrance({ queue, groupBy, codec: this.#codec, payload });
@@ -205,7 +206,7 @@ export class Batchwork {
     await Promise.all(runners.map(async (runner) => runner.close()));
     const { events, telemetry } = this.#around;
     telemetry.stop();
-    if (events.hears("stopped")) events.emit("stopped", {});
+    if (events.hears("stopped")) events.emit("stopped", { graceMs });
   }
 
   async #waitForHooks(graceMs: number): Promise<void> {

@@ -105,6 +105,12 @@ export interface ErrorEvent {
   readonly error: unknown;
 }
 
+/** The engine has stopped. */
+export interface StoppedEvent {
+  /** How long its handlers had to end, ms. */
+  readonly graceMs: number;
+}
+
 /**
  * Events of one definition, in this process. All but `added`, `paused`, `resumed`, `flushed` and
  * `drained` come from the process that runs the batch.
@@ -149,7 +155,7 @@ export interface EngineEvents extends BatchEvents {
   /** Something went wrong that no caller is told of; it is logged as well. */
   readonly error: ErrorEvent;
   /** `stop()` has ended. The last event. */
-  readonly stopped: Readonly<Record<never, never>>;
+  readonly stopped: StoppedEvent;
 }
 
 const NAMES: Readonly<Record<keyof EngineEvents, true>> = {

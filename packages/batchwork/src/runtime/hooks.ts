@@ -14,11 +14,30 @@ export interface HookJob<T> {
 }
 
 /**
- * Called beside the loop, which does not wait for them; `stop()` does, within its grace. What they
- * throw is logged and changes nothing. Each call is made at most once: a crash just then loses it.
- * For items that died, `deadLetter.onDead` is called at least once.
+ * `beforeFlush` has a say in what a batch holds. The others are called beside the loop, which does
+ * not wait for them; `stop()` does, within its grace. What those throw is logged and changes
+ * nothing. Each of their calls is made at most once: a crash just then loses it. For items that
+ * died, `deadLetter.onDead` is called at least once.
  */
 export interface BatchHooks<T, R = unknown> {
+  /**
+   * Called with the items of a batch before its first handler; what it returns is what the batch
+   * holds from then on. It may leave items out, which are done then (of an empty batch, no handler
+   * is called), change them, add some, and put them in another order: at most `maxSize` items and
+   * `maxBytes` bytes, or as much as there was. The result is stored before the handler starts, so
+   * every delivery of the batch and of its parts is of the same items, and the function is not
+   * called again; a crash before that has it called again. Dead letters that are put back are items
+   * like others, and go through it once more.
+   *
+   * Items that are returned themselves (the same object, or an equal primitive) keep their id; any
+   * others get a new one. A throw, a result that is no array (`HOOK_INVALID`) or that cannot be
+   * stored (`ITEM_INVALID`, `ITEM_TOO_LARGE`) fails an attempt of this batch alone, as a whole;
+   * so does a call that takes longer than `timeout`.
+   */
+  readonly beforeFlush?: (
+    items: T[],
+    groupKey: string | undefined,
+  ) => readonly T[] | Promise<readonly T[]>;
   /**
    * Called when the handler returned and it is certain that the outcome is stored, with the items
    * that succeeded: all that `ctx.fail` did not name. Not called when there are none.
@@ -56,7 +75,11 @@ export class HookCalls {
     });
   }
 
-  async #settled(hook: string, { name, batchId }: HookJob<unknown>, fn: () => unknown) {
+  async #settled(
+    hook: string,
+    { name, batchId }: HookJob<unknown>,
+    fn: () => unknown,
+  ): Promise<void> {
     try {
       await fn();
     } catch (error) {

@@ -2,7 +2,9 @@
 import type { Codec } from "../core/codec.ts";
 import { CHUNK_ITEMS_MAX } from "../core/limits.ts";
 import type { RetryPolicy } from "../core/retry.ts";
+import type { Throttle } from "../core/throttle.ts";
 import type { Payload, QueueClaim, Storage } from "../storage/storage.ts";
+import { BeforeFlush, type FlushFunction } from "./before-flush.ts";
 import type { BatchContext } from "./context.ts";
 import type { DeadJob } from "./dead-letters.ts";
 import type { BatchEvents, Emitter } from "./events.ts";
@@ -22,17 +24,20 @@ export interface QueueOptions {
   readonly retries: RetryPolicy;
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
+  /** How often batches may be handed over; `undefined` for no limit. */
+  readonly throttle: Throttle | undefined;
   readonly keyTtlMs: number;
   readonly handler: (context: BatchContext<never>) => unknown;
   /** Called for dead letters; `undefined` when `deadLetter.enabled` is false. */
   readonly onDead: ((job: DeadJob<never>, error: Error) => unknown) | undefined;
-  readonly hooks: BatchHooks<never, never>;
+  readonly hooks: Omit<BatchHooks<never, never>, "beforeFlush">;
+  readonly beforeFlush: ((items: never[], groupKey: string | undefined) => unknown) | undefined;
   readonly tags: readonly string[];
   /** What the size of batches follows; `undefined` for `maxSize`. */
   readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
 }
 
-export class Queue implements Omit<QueueOptions, "target"> {
+export class Queue implements Omit<QueueOptions, "beforeFlush" | "target"> {
   readonly name: string;
   readonly maxSize: number;
   readonly maxBytes: number;
@@ -43,12 +48,14 @@ export class Queue implements Omit<QueueOptions, "target"> {
   readonly retries: RetryPolicy;
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
+  readonly throttle: Throttle | undefined;
   readonly keyTtlMs: number;
   readonly handler: (context: BatchContext<unknown>) => unknown;
   readonly onDead: ((job: DeadJob<unknown>, error: Error) => unknown) | undefined;
-  readonly hooks: BatchHooks<unknown, unknown>;
+  readonly hooks: BatchHooks<unknown>;
   readonly tags: readonly string[];
   readonly events: Emitter<BatchEvents>;
+  readonly beforeFlush: BeforeFlush | undefined;
   /** True when a hook wants to be told of items. */
   readonly hooked: boolean;
   /** How many items claims ask for. */
@@ -85,12 +92,17 @@ export class Queue implements Omit<QueueOptions, "target"> {
     this.retries = options.retries;
     this.onFailure = options.onFailure;
     this.timeout = options.timeout;
+    this.throttle = options.throttle;
     this.keyTtlMs = options.keyTtlMs;
     // The item type is the caller's: what comes out is what `add` was given.
     this.handler = options.handler as (context: BatchContext<unknown>) => unknown;
     this.onDead = options.onDead as typeof this.onDead;
-    this.hooks = options.hooks as BatchHooks<unknown, unknown>;
+    this.hooks = options.hooks as BatchHooks<unknown>;
     this.hooked = this.hooks.onSuccess !== undefined || this.hooks.onFail !== undefined;
+    const { beforeFlush } = options;
+    if (beforeFlush !== undefined) {
+      this.beforeFlush = new BeforeFlush(this, beforeFlush as FlushFunction, codec, payload);
+    }
     this.tags = options.tags;
     this.events = events;
     this.size = new SizeControl(options);
@@ -101,6 +113,7 @@ export class Queue implements Omit<QueueOptions, "target"> {
   /** What a claim asks for; `limit` 0 only asks when to look again. */
   claim(open: boolean): QueueClaim {
     return {
+      ...(this.throttle === undefined ? {} : { throttle: this.throttle }),
       queue: this.id,
       maxSize: this.size.maxSize,
       maxBytes: this.maxBytes,

@@ -4,18 +4,31 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { Timer } from "../core/clock.ts";
 import { BatchworkError, hasCode } from "../core/errors.ts";
 import type { Lease } from "../core/lease.ts";
-import { itemIds } from "../core/members.ts";
+import { itemIds, type Member } from "../core/members.ts";
 import { maxAttempts } from "../core/retry.ts";
 import { settle, type Outcome } from "../core/settle.ts";
+import type { PreparedPart } from "../storage/preparation.ts";
 import type { ClaimedBatch, Settlement, Storage } from "../storage/storage.ts";
+import { isPassing, sizeOf, type BeforeFlush } from "./before-flush.ts";
 import type { BatchContext } from "./context.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
-import { handled, leaseLost, progressed, started, type HandlerEnd } from "./observation.ts";
+import {
+  handled,
+  leaseLost,
+  progressed,
+  started,
+  trouble,
+  type HandlerEnd,
+} from "./observation.ts";
 import type { Queue } from "./queue.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** Which handler the current code runs in, so that it cannot wait for itself. */
 export const currentRun = new AsyncLocalStorage<Run>();
+
+/** Waits between attempts to store what `beforeFlush` returned, ms: doubled up to the longest. */
+const KEEP_RETRY_MS = 25;
+const KEEP_RETRY_MS_MAX = 4500;
 
 /** How a delivery ended. */
 export type RunEnd =
@@ -31,7 +44,8 @@ export type RunEnd =
 /** One delivery. */
 export class Run {
   readonly queue: Queue;
-  readonly claimed: ClaimedBatch;
+  /** Replaced once, when `beforeFlush` has had its say. */
+  claimed: ClaimedBatch;
   readonly lease: Lease;
   /** How the handler ended; `undefined` before, and when it no longer counted. */
   end: HandlerEnd | undefined;
@@ -43,6 +57,8 @@ export class Run {
   #committed: Outcome | undefined;
   /** True while `ctx.tx` may be committing: only its own answer says whether the lease is gone. */
   #inTransaction = false;
+  /** True while `beforeFlush` is at work: what fails then is no part of the batch. */
+  #preparing = false;
   #void = false;
   #ended = false;
   #timeout: Timer | undefined;
@@ -77,19 +93,29 @@ export class Run {
 
   /** Runs the handler to its end, its timeout, or whatever else ends the delivery. */
   async execute(): Promise<RunEnd> {
-    const { queue, claimed } = this;
+    const { queue } = this;
     const { clock, telemetry } = this.#around;
     const startedAt = clock.monotonicMs();
     let thrown: { readonly error: unknown } | undefined;
     let items: readonly unknown[] = [];
     let result: unknown;
     try {
-      const batch = queue.decode(claimed.payloads);
+      let batch = queue.decode(this.claimed.payloads);
       if (queue.hooked) items = [...batch];
+      if (queue.beforeFlush !== undefined && !this.claimed.prepared) {
+        const flushed = await this.#prepare(queue.beforeFlush, batch);
+        if (flushed === null) return { kind: "void" };
+        if (flushed.length === 0) return this.#leftEmpty();
+        batch = flushed;
+        if (queue.hooked) items = [...batch];
+      }
+      const { claimed } = this;
       started(queue, claimed);
       const context = this.#context(batch);
       const handle = (): Promise<unknown> =>
-        currentRun.run(this, () => this.#withTimeout(async () => queue.handler(context)));
+        currentRun.run(this, () =>
+          this.#withTimeout("The handler", async () => queue.handler(context)),
+        );
       result = await telemetry.trace(queue, claimed, handle);
     } catch (error) {
       thrown = { error };
@@ -121,18 +147,70 @@ export class Run {
     handled(queue, claimed, end, this.#around.hookCalls);
   }
 
+  /** Has the items changed by `beforeFlush`. `null` when the batch is not ours any more. */
+  async #prepare(hook: BeforeFlush, before: unknown[]): Promise<unknown[] | null> {
+    this.#preparing = true;
+    const { claimed } = this;
+    const call = (): Promise<readonly unknown[]> => hook.call(claimed, before);
+    const made = await currentRun.run(this, () =>
+      this.#withTimeout("hooks.beforeFlush", async () => call()),
+    );
+    if (this.#void) return null;
+    if (made.length === 0) return [];
+    const { items, parts } = hook.flushed(claimed, before, made);
+    const members = await this.#keep(parts);
+    if (members === null) return null;
+    const changed = parts === null ? claimed : { ...claimed, ...sizeOf(parts) };
+    this.claimed = { ...changed, members, prepared: true };
+    this.#preparing = false;
+    return [...items];
+  }
+
+  /** Stores it, for as long as it takes. `null` when the lease is lost. */
+  async #keep(parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null> {
+    for (let failures = 1; !this.#void; failures++) {
+      try {
+        const members = await this.#storage.prepare(this.lease, parts);
+        if (members !== null) return this.#void ? null : members;
+        this.lose("LEASE_LOST", "Another process took this batch over before its handler began.");
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+        const fields = { name: this.queue.name, batch: this.claimed.batch, error };
+        const message = "Storing what hooks.beforeFlush returned failed; it is tried again.";
+        trouble(this.#around, "warn", message, fields);
+        await this.#pause(Math.min(KEEP_RETRY_MS * 2 ** failures, KEEP_RETRY_MS_MAX));
+      }
+    }
+    return null;
+  }
+
+  /** Resolves after that time, or when the batch is somebody else's. */
+  #pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = this.#around.clock.after(ms, resolve);
+    this.#abort.signal.addEventListener("abort", () => resolve(), { once: true });
+    return promise.finally(() => timer.cancel());
+  }
+
+  /** `beforeFlush` left every item out. */
+  #leftEmpty(): RunEnd {
+    this.#ended = true;
+    return { kind: "settle", settlement: { ...this.lease, outcome: { kind: "done" } } };
+  }
+
   #outcome(thrown?: { readonly error: unknown }): Outcome {
     const { count, attempt } = this.claimed;
     const verdict = { count, attempt, failed: this.#failed };
+    const { retries, onFailure } = this.queue;
     return settle(
       thrown === undefined ? verdict : { ...verdict, thrown },
-      this.queue,
+      { retries, onFailure: this.#preparing ? "retry" : onFailure },
       this.#around.clock.random(),
     );
   }
 
   /** After the timeout the attempt has failed, whether or not the handler heeds its signal. */
-  #withTimeout(work: () => Promise<unknown>): Promise<unknown> {
+  #withTimeout<R>(what: string, work: () => Promise<R>): Promise<R> {
     const { timeout } = this.queue;
     if (timeout === undefined) return work();
     return new Promise((resolve, reject) => {
@@ -143,7 +221,7 @@ export class Run {
           this.#overdue = expire;
           return;
         }
-        const message = `The handler of "${this.queue.name}" ran longer than ${timeout} ms.`;
+        const message = `${what} of "${this.queue.name}" ran longer than ${timeout} ms.`;
         const error = new BatchworkError("HANDLER_TIMEOUT", message, { field: "timeout" });
         this.#ended = true;
         this.#abort.abort(error);

@@ -4,6 +4,7 @@
  */
 import { createRequire } from "node:module";
 
+import type * as Otel from "@opentelemetry/api";
 import type { Attributes, Counter, Histogram, Meter, Span, Tracer } from "@opentelemetry/api";
 
 import type { Clock } from "../core/clock.ts";
@@ -12,7 +13,7 @@ import type { ClaimedBatch } from "../storage/storage.ts";
 import type { AddedEvent, BatchEvent, Emitter, EngineEvents, StartedEvent } from "./events.ts";
 import type { Queue } from "./queue.ts";
 
-type Api = typeof import("@opentelemetry/api");
+type Api = typeof Otel;
 
 /** The scope of all instruments and spans. */
 const SCOPE = "batchwork";
@@ -81,7 +82,7 @@ export class Telemetry {
       "From the commit of a batch's oldest item, by this process, to its first handler.",
     );
     const duration = histogram(meter, "handler.duration", "ms", "How long handlers took.");
-    const on = this.#events.on.bind(this.#events) as Emitter<EngineEvents>["on"];
+    const on = this.#events.on.bind(this.#events);
     this.#off.push(
       on("added", (event) => this.#remember(event)),
       on("started", (event) => {
@@ -103,7 +104,7 @@ export class Telemetry {
     const delivered = counter(meter, "items.delivered", "{item}", "Items that are done.");
     const failed = counter(meter, "items.failed", "{item}", "Items that an attempt failed.");
     const dead = counter(meter, "items.dead", "{item}", "Items that became dead letters.");
-    const on = this.#events.on.bind(this.#events) as Emitter<EngineEvents>["on"];
+    const on = this.#events.on.bind(this.#events);
     this.#off.push(
       on("added", (event) => added.add(event.count, labels(event))),
       on("succeeded", (event) => delivered.add(event.count, labels(event))),

@@ -13,7 +13,7 @@ export class Validation {
 
   /** The items as the schema gives them back. Rejects with `ITEM_INVALID` for the first bad one. */
   async check(items: readonly unknown[]): Promise<unknown[]> {
-    const results = items.map((item) => this.#schema.validate(item));
+    const results = items.map(async (item) => this.#schema.validate(item));
     const checked: unknown[] = [];
     // All of them are awaited, so that no rejection goes unheard.
     for (const [index, result] of (await Promise.all(results)).entries()) {

@@ -41,6 +41,7 @@ export interface PromotionRows {
     readonly parent: number | null;
     readonly root: number | null;
     readonly firstChunk: number;
+    readonly prepared: boolean;
     readonly suspect: boolean;
     readonly crashes: number;
     readonly sealedAt: number;
@@ -76,8 +77,17 @@ export interface PromotionRows {
   };
 }
 
-/** Chunk, first index, count, and the indices where they do not follow one another. */
-export type PromotedMember = readonly [number, number, number, readonly number[] | null];
+/**
+ * Chunk, first index, count, the indices where they do not follow one another, and the ids where
+ * they are not those of the places.
+ */
+export type PromotedMember = readonly [
+  number,
+  number,
+  number,
+  readonly number[] | null,
+  readonly string[] | null,
+];
 
 export type PromotionPart = keyof PromotionRows;
 

@@ -19,8 +19,9 @@ import type { Member } from "../core/members.ts";
 import type { Outcome } from "../core/settle.ts";
 import type { KeyedIntake } from "./keyed.ts";
 import type { Preparation, Prepared } from "./preparation.ts";
+import type { Throttled, Throttling } from "./throttling.ts";
 
-export interface Storage extends KeyedIntake, Preparation {
+export interface Storage extends KeyedIntake, Preparation, Throttling {
   /** `"text"` keeps items as encoded text; `"reference"` keeps the values themselves (memory). */
   readonly payload: "text" | "reference";
 
@@ -192,10 +193,7 @@ export interface Storage extends KeyedIntake, Preparation {
   /** Dead letters of a queue, oldest first, from after the id `after`. */
   deadLetters(query: DeadQuery): Promise<DeadRow[]>;
 
-  /**
-   * Puts dead items back as new chunks of their groups, due at once, with all attempts. Returns how
-   * many.
-   */
+  /** Puts dead items back as new chunks, due at once, with all attempts. Returns how many. */
   redrive(queue: number, ids: readonly number[] | "all"): Promise<number>;
 
   /** Deletes dead letters. Returns how many. */
@@ -267,7 +265,7 @@ export interface Settlement extends Lease {
   readonly outcome: Outcome;
 }
 
-export interface QueueClaim {
+export interface QueueClaim extends Throttled {
   readonly queue: number;
   readonly maxSize: number;
   /** `Infinity` for no cap. */

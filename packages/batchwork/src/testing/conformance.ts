@@ -14,12 +14,15 @@ import { keyLifeCases } from "./conformance/key-lives.ts";
 import { keyCases } from "./conformance/keys.ts";
 import { keysInsideCases } from "./conformance/keys-inside.ts";
 import { leaseCases } from "./conformance/leases.ts";
+import { preparationCases } from "./conformance/preparation.ts";
+import { preparationKeyCases } from "./conformance/preparation-keys.ts";
 import { queueCases } from "./conformance/queues.ts";
 import { sealingCases } from "./conformance/sealing.ts";
 import { settleCases } from "./conformance/settle.ts";
 import { exactNewsCases, sharingCases } from "./conformance/sharing.ts";
 import { statusCases } from "./conformance/status.ts";
 import { suspectCases } from "./conformance/suspects.ts";
+import { throttleCases } from "./conformance/throttle.ts";
 import { asyncCases, syncCases, transactCases } from "./conformance/transact.ts";
 
 export type { OpenedStorage, StorageTraits } from "./conformance/fixture.ts";
@@ -63,6 +66,9 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   keys: keyCases,
   "lives of keys": keyLifeCases,
   "keys inside transactions": keysInsideCases,
+  "prepared batches": preparationCases,
+  "keys of prepared batches": preparationKeyCases,
+  throttle: throttleCases,
   transact: transactCases,
   "two storages on the same data": sharingCases,
 };

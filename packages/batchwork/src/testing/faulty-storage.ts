@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../core/keyed.ts";
 import type { Lease } from "../core/lease.ts";
+import type { Throttle } from "../core/throttle.ts";
 import type { Member } from "../core/members.ts";
 import type { PreparedPart } from "../storage/preparation.ts";
 import type {
@@ -202,6 +203,10 @@ class FaultyStorage implements Storage {
 
   counts(queue: number, group: string | null): Promise<QueueCounts> {
     return this.#call("counts", () => this.#inner.counts(queue, group));
+  }
+
+  throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
+    return this.#call("throttledUntil", () => this.#inner.throttledUntil(queue, throttle));
   }
 
   running(queue: number): Promise<RunningBatch[]> {

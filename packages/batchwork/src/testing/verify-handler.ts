@@ -38,7 +38,7 @@ export interface VerifyOptions<T> {
   readonly storage?: () => Storage;
   /** Whether the effects have to be the same when the sample comes in two halves. Default true. */
   readonly halves?: boolean;
-  /** Most calls of one delivery at which accidents happen, spread evenly. At least 2; default 50. */
+  /** Most calls at which accidents happen, spread evenly over them all. At least 2; default 50. */
   readonly maxCalls?: number;
   /** How long one call of the handler may really take, ms. Default 10,000. */
   readonly handlerMs?: number;

@@ -108,7 +108,7 @@ describe.each(STORAGES)("the page's snippets on %s storage:", (kind) => {
     expect(letters.map(({ item }) => item)).toEqual([{ id: 1 }, { id: 2 }]);
   });
 
-  test("hooks: onSuccess after the handler succeeded, onFail after it failed", async () => {
+  test("hooks: beforeFlush filters, onSuccess and onFail are told what became of it", async () => {
     interface LogEntry {
       readonly level: string;
     }
@@ -129,6 +129,11 @@ describe.each(STORAGES)("the page's snippets on %s storage:", (kind) => {
         retries: { max: 1 },
 
         hooks: {
+          // Filter or transform items before they become a batch job
+          beforeFlush: (items, _groupKey) => {
+            return items.filter((item) => item.level !== "debug");
+          },
+
           // Called after handler succeeds
           onSuccess: async (_job, _result) => {
             await metrics.increment("batch.success", { name: "log-flush" });
@@ -147,12 +152,16 @@ describe.each(STORAGES)("the page's snippets on %s storage:", (kind) => {
     );
     await f.run(monitored.addBulk([{ level: "info" }, { level: "debug" }]));
     await f.advance(5000);
-    expect(noted.calls.at(-1)).toEqual(["increment", "batch.error", { name: "log-flush" }]);
+    expect(noted.calls).toEqual([
+      ["bulkWrite", [{ level: "info" }]],
+      ["increment", "batch.error", { name: "log-flush" }],
+    ]);
     down = false;
     await f.advance(5000);
-    expect(noted.calls.at(-1)).toEqual(["increment", "batch.success", { name: "log-flush" }]);
-    expect(noted.count("bulkWrite")).toBe(2);
-    expect(noted.count("increment")).toBe(2);
+    expect(noted.calls.slice(2)).toEqual([
+      ["bulkWrite", [{ level: "info" }]],
+      ["increment", "batch.success", { name: "log-flush" }],
+    ]);
   });
 
   test("crash-safety: what a process had in hand when it died is delivered after a restart", async () => {
@@ -195,6 +204,30 @@ describe.each(STORAGES)("the page's snippets on %s storage:", (kind) => {
     expect(noted.calls).toEqual([["submitBatch", [{ value: 1 }, { value: 2 }]]]);
     expect(process.count("append")).toBe(0);
     expect(process.count("progress")).toBe(0);
+  });
+
+  test("configuration reference: at most throttle.max flushes in throttle.duration, and tags", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock);
+    const { bw, batch } = await f.started((engine) =>
+      engine.batch<number>({
+        name: "throttled",
+        maxSize: 1,
+        maxWaitMs: 1000,
+        throttle: { max: 2, duration: 60_000 },
+        tags: ["billing", "slow"],
+        handler,
+      }),
+    );
+    await f.run(batch.addBulk([1, 2, 3, 4, 5]));
+    await f.advance(59_999);
+    expect(itemsOf(deliveries)).toEqual([1, 2]);
+    await f.advance(2000);
+    expect(itemsOf(deliveries)).toEqual([1, 2, 3, 4]);
+    await f.advance(60_000);
+    expect(itemsOf(deliveries)).toEqual([1, 2, 3, 4, 5]);
+    expect(bw.batches({ tag: "billing" }).map(({ name }) => name)).toEqual(["throttled"]);
+    expect(bw.batches({ tag: "other" })).toEqual([]);
   });
 
   test("module configuration: the options of batchModule are the engine's", async () => {

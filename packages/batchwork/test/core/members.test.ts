@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import {
   compact,
+  idAt,
   indexAt,
   isRun,
   itemCount,
@@ -10,6 +11,7 @@ import {
   itemIds,
   memberCount,
   packMembers,
+  placeOf,
   selectMembers,
   unpackMembers,
   type Member,
@@ -17,6 +19,7 @@ import {
 
 const RUN: Member = { chunk: 7, items: { from: 2, count: 3 }, whole: false };
 const LIST: Member = { chunk: 9, items: [0, 4, 5], whole: true };
+const MOVED: Member = { chunk: 8, items: [0, 2, 3], whole: false, ids: ["7:1", "8:2", "3:0"] };
 
 const ascending = fc
   .uniqueArray(fc.nat(500), { minLength: 1, maxLength: 20 })
@@ -29,7 +32,12 @@ const member: fc.Arbitrary<Member> = fc.record({
   ),
   whole: fc.boolean(),
 });
-const members = fc.array(member, { maxLength: 6 });
+/** The same, of items that were moved and kept other ids. */
+const moved = fc.tuple(member, fc.nat()).map(([one, chunk]): Member => {
+  const count = memberCount(one);
+  return { ...one, ids: Array.from({ length: count }, (_, n) => itemId(chunk, n * 2)) };
+});
+const members = fc.array(fc.oneof(member, moved), { maxLength: 6 });
 
 /** Members with some ascending positions of the batch that they make up. */
 const selection = fc
@@ -52,6 +60,19 @@ describe("members", () => {
   test("give each item the id of its place in its chunk", () => {
     expect(itemId(7, 2)).toBe("7:2");
     expect(itemIds([RUN, LIST])).toEqual(["7:2", "7:3", "7:4", "9:0", "9:4", "9:5"]);
+  });
+
+  test("give items that were moved the ids they had before", () => {
+    expect(itemIds([MOVED, RUN])).toEqual(["7:1", "8:2", "3:0", "7:2", "7:3", "7:4"]);
+    expect([idAt(MOVED, 2), idAt(RUN, 2)]).toEqual(["3:0", "7:4"]);
+    expect(selectMembers([RUN, MOVED], [1, 3, 5])).toEqual([
+      { chunk: 7, items: { from: 3, count: 1 }, whole: false },
+      { chunk: 8, items: [0, 3], whole: false, ids: ["7:1", "3:0"] },
+    ]);
+  });
+
+  test("an id says where its item was appended", () => {
+    expect(placeOf(itemId(12, 34))).toEqual({ chunk: 12, index: 34 });
   });
 
   test("are runs wherever their indices follow one another", () => {

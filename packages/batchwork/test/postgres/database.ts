@@ -69,6 +69,7 @@ const TABLES = [
   "incarnations",
   "dead",
   "keys",
+  "deliveries",
 ];
 
 /** Empties the schema: much quicker than another one, whose functions every connection compiles. */

@@ -6,8 +6,13 @@ import { Fixture, numbers, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "orders", maxSize: 100, maxWaitMs: 1000, concurrency: 1 };
 
+interface Paced {
+  readonly sizes: number[];
+  readonly handler: (ctx: BatchContext<number>) => Promise<void>;
+}
+
 /** A handler that takes so long for each item, and notes how many it was given. */
-function pacedHandler(f: Fixture, pace: { msPerItem: number }) {
+function pacedHandler(f: Fixture, pace: { msPerItem: number }): Paced {
   const sizes: number[] = [];
   const handler = async (ctx: BatchContext<number>): Promise<void> => {
     sizes.push(ctx.batchSize);

@@ -1,5 +1,5 @@
 /** Events: every step of a batch's life, told to whoever listens, who can do no harm. */
-import { describe, expect, expectTypeOf, test } from "vitest";
+import { describe, expect, expectTypeOf, onTestFinished, test, vi } from "vitest";
 
 import type { BatchContext } from "../../src/runtime/context.ts";
 import type { Batchwork } from "../../src/runtime/engine.ts";
@@ -15,9 +15,24 @@ import { Fixture, Hold, STORAGES } from "./fixture.ts";
 const LIMITS = { name: "orders", maxSize: 3, maxWaitMs: 1000, tags: ["shop"] };
 
 const NAMES = [
-  ...["added", "sealed", "claimed", "suspect", "started", "progress", "succeeded", "failed"],
-  ...["retried", "dead", "leaseLost", "paused", "resumed", "flushed", "drained"],
-  ...["reaped", "error", "stopped"],
+  "added",
+  "sealed",
+  "claimed",
+  "suspect",
+  "started",
+  "progress",
+  "succeeded",
+  "failed",
+  "retried",
+  "dead",
+  "leaseLost",
+  "paused",
+  "resumed",
+  "flushed",
+  "drained",
+  "reaped",
+  "error",
+  "stopped",
 ] as (keyof EngineEvents)[];
 
 interface Heard {
@@ -58,16 +73,27 @@ describe.each(STORAGES)("events on %s storage", (kind) => {
     const [first] = await f.run(batch.addBulk([1, 2, 3]));
     await f.advance(10_000);
     expect(names(heard)).toEqual([
-      ...["added", "sealed", "claimed", "started", "progress", "succeeded"],
+      "added",
+      "sealed",
+      "claimed",
+      "started",
+      "progress",
+      "succeeded",
     ]);
     const base = { name: "orders", tags: ["shop"] };
     const groupKey = undefined;
-    const delivery = { ...base, batchId: expect.any(String), groupKey, size: 3, attempt: 1 };
+    const delivery = {
+      ...base,
+      batchId: expect.any(String) as unknown,
+      groupKey,
+      size: 3,
+      attempt: 1,
+    };
     expect(heard.map(({ fields }) => fields)).toEqual([
       { ...base, groupKey, count: 3, bytes: 3, firstId: first?.id, committed: true },
       { ...delivery, reason: "size", bytes: 3 },
       { ...delivery, reason: "size" },
-      { ...delivery, reason: "size", itemIds: expect.arrayContaining([first?.id]) },
+      { ...delivery, reason: "size", itemIds: expect.arrayContaining([first?.id]) as unknown },
       { ...delivery, percent: 50, note: "half" },
       { ...delivery, count: 3, durationMs: 0, result: "sent" },
     ]);
@@ -89,8 +115,17 @@ describe.each(STORAGES)("events on %s storage", (kind) => {
     await f.run(batch.addBulk([1, 2, 3]));
     await f.advance(10_000);
     expect(names(heard)).toEqual([
-      ...["added", "sealed", "claimed", "started", "failed", "retried", "succeeded"],
-      ...["claimed", "started", "failed", "dead"],
+      "added",
+      "sealed",
+      "claimed",
+      "started",
+      "failed",
+      "retried",
+      "succeeded",
+      "claimed",
+      "started",
+      "failed",
+      "dead",
     ]);
     expect(only(heard, "failed")).toMatchObject([
       { size: 3, attempt: 1, count: 1, error: { message: "odd" } },
@@ -146,8 +181,17 @@ describe.each(STORAGES)("events on %s storage", (kind) => {
     await f.run(batch.drain());
     await f.run(bw.stop());
     expect(names(heard)).toEqual([
-      ...["paused", "resumed", "added", "sealed", "claimed", "started", "succeeded", "flushed"],
-      ...["paused", "drained", "stopped"],
+      "paused",
+      "resumed",
+      "added",
+      "sealed",
+      "claimed",
+      "started",
+      "succeeded",
+      "flushed",
+      "paused",
+      "drained",
+      "stopped",
     ]);
     expect(only(heard, "flushed")).toEqual([{ name: "orders", tags: ["shop"], groupKey: "1" }]);
     expect(only(heard, "sealed")).toMatchObject([{ groupKey: "1", reason: "flush" }]);
@@ -255,10 +299,10 @@ describe("listeners", () => {
     const seen: number[] = [];
     const listener = (): void => void seen.push(seen.length);
     const [first, second] = [emitter.on("stopped", listener), emitter.on("stopped", listener)];
-    emitter.emit("stopped", {});
+    emitter.emit("stopped", { graceMs: 0 });
     first();
     first();
-    emitter.emit("stopped", {});
+    emitter.emit("stopped", { graceMs: 0 });
     expect(emitter.hears("stopped")).toBe(true);
     second();
     expect(emitter.hears("stopped")).toBe(false);
@@ -273,8 +317,8 @@ describe("listeners", () => {
       off();
     });
     emitter.on("stopped", () => seen.push("always"));
-    emitter.emit("stopped", {});
-    emitter.emit("stopped", {});
+    emitter.emit("stopped", { graceMs: 0 });
+    emitter.emit("stopped", { graceMs: 0 });
     expect(seen).toEqual(["once", "always", "always"]);
   });
 
@@ -294,13 +338,11 @@ describe("listeners", () => {
     const { batch } = await f.started((bw) =>
       bw.batch<number>({ ...LIMITS, handler: () => undefined }),
     );
-    const emitted: unknown[] = [];
-    const { emit } = Emitter.prototype;
-    Emitter.prototype.emit = (event) => void emitted.push(event);
+    const emit = vi.spyOn(Emitter.prototype, "emit");
+    onTestFinished(() => emit.mockRestore());
     await f.run(batch.addBulk([1, 2, 3]));
     await f.advance(10_000);
-    Emitter.prototype.emit = emit;
-    expect(emitted).toEqual([]);
+    expect(emit).not.toHaveBeenCalled();
   });
 
   test("know the type of their event", () => {

@@ -201,19 +201,19 @@ test("add takes the schema's input, and the handler gets its output", () => {
     },
   });
   expectTypeOf(batch).toEqualTypeOf<Batch<{ at: string }, { at: Date }>>();
-  expectTypeOf(batch.add).parameter(0).toEqualTypeOf<{ at: string }>();
+  expectTypeOf<Parameters<(typeof batch)["add"]>[0]>().toEqualTypeOf<{ at: string }>();
   const other = f.process().bw.batch({
     ...LIMITS,
     schema: type({ id: "string.numeric.parse" }),
     handler: (ctx) => expectTypeOf(ctx.batch).toEqualTypeOf<{ id: number }[]>(),
   });
-  expectTypeOf(other.add).parameter(0).toEqualTypeOf<{ id: string }>();
+  expectTypeOf<Parameters<(typeof other)["add"]>[0]>().toEqualTypeOf<{ id: string }>();
   const third = f.process().bw.batch({
     ...LIMITS,
     schema: v.pipe(v.string(), v.transform(Number)),
     handler: (ctx) => expectTypeOf(ctx.batch).toEqualTypeOf<number[]>(),
   });
-  expectTypeOf(third.add).parameter(0).toEqualTypeOf<string>();
+  expectTypeOf<Parameters<(typeof third)["add"]>[0]>().toEqualTypeOf<string>();
   expect(batch.name).toBe("orders");
 });
 

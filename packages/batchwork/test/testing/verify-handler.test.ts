@@ -79,6 +79,15 @@ describe("a handler passes that", () => {
     expect(report).toMatchObject({ ok: true, problems: [], runs: 2 + 4 * 4 + 1 });
   });
 
+  test("makes its calls at the same time, in groups", async () => {
+    const shop = new FakeShop();
+    const handler = async (ctx: BatchContext<Order>): Promise<void> => {
+      await Promise.all(ctx.batch.map(async (order) => shop.upsert(order)));
+    };
+    const groupBy = ({ amount }: Order): string => (amount < 15 ? "small" : "large");
+    expect(await verify(shop, handler, { batch: { groupBy } })).toMatchObject({ ok: true });
+  });
+
   test("does nothing at all, at items that are plain", async () => {
     const report = await verifyHandler(() => undefined, [1], {
       observe: () => 0,
@@ -123,6 +132,22 @@ describe("a handler is found out that", () => {
       found: 90,
     });
     expect(text).toContain("    total: expected 60, found 120");
+  });
+
+  test("counts, even where no object of effects is named: its end is enough", async () => {
+    let count = 0;
+    const report = await verifyHandler(() => void count++, [1], {
+      observe: () => count,
+      reset: () => (count = 0),
+    });
+    expect(report.problems).toEqual(
+      [
+        "killed after the handler's last line, then delivered again",
+        "the handler's last line took effect but failed, then tried again",
+        "lost its lease during the handler's last line: delivered elsewhere, and then it went on",
+        "timed out during the handler's last line: delivered again, and then it went on",
+      ].map((scenario) => ({ scenario, effect: "the observed state", expected: 1, found: 2 })),
+    );
   });
 
   test("inserts without minding that the row is there, and lets the items die of it", async () => {

@@ -18,6 +18,8 @@ export interface Sealed {
   readonly bytes: number;
   readonly reason: FlushReason;
   readonly sealedAt: number;
+  /** The first of the chunks whose items it was made of. */
+  readonly firstChunk: number;
 }
 
 /** Who holds a batch. */
@@ -30,12 +32,15 @@ export interface Holding {
 
 export class Batch implements HeapNode {
   readonly id: number;
-  readonly content: Sealed;
+  /** Replaced at most once, when the batch is prepared. */
+  content: Sealed;
   readonly parentId: number | null;
   readonly rootId: number;
   state: BatchState = "leased";
   token = 0;
   attempt = 1;
+  /** True when the items are what `beforeFlush` made of them. */
+  prepared: boolean;
   /** When the next attempt may start. */
   at = 0;
   /** Earlier batches first. */
@@ -55,6 +60,7 @@ export class Batch implements HeapNode {
     this.order = id;
     this.content = content;
     this.parentId = parent === null ? null : parent.id;
+    this.prepared = parent !== null && parent.prepared;
     this.rootId = parent === null ? id : parent.rootId;
   }
 

@@ -14,7 +14,7 @@ import type { Chunk } from "./waiting.ts";
 export function dueSuspect(queues: readonly Queue[], now: number): Batch | null {
   let oldest: Batch | null = null;
   for (const queue of queues) {
-    if (queue.paused) continue;
+    if (queue.paused || queue.room(now) === 0) continue;
     for (const batch of queue.suspects) {
       if (batch.at > now || batch.content.group.active >= queue.caps.groupConcurrency) continue;
       if (oldest === null || goesBefore(batch, oldest)) oldest = batch;
@@ -32,7 +32,8 @@ export function claimQueue(
   claimed: ClaimedBatch[],
 ): number {
   const queue = data.queue(claim.queue);
-  let free = claim.limit;
+  const most = Math.min(claim.limit, queue.room(now));
+  let free = most;
   while (free > 0) {
     const turn = queue.retries.peek();
     if (turn === undefined || turn.at > now) break;
@@ -45,7 +46,7 @@ export function claimQueue(
     claimed.push(claimBatch(seal(data, turn.group, now), incarnation, now));
     free--;
   }
-  return free;
+  return claim.limit - (most - free);
 }
 
 /** Leases a batch to an incarnation. */
@@ -53,6 +54,7 @@ export function claimBatch(batch: Batch, incarnation: number, now: number): Clai
   const { group, members, chunks, count, bytes, reason, sealedAt } = batch.content;
   batch.lease(incarnation, now);
   group.served(now);
+  if (group.queue.throttle !== null) group.queue.deliveries.note(now);
   return {
     batch: batch.id,
     token: batch.token,
@@ -68,6 +70,7 @@ export function claimBatch(batch: Batch, incarnation: number, now: number): Clai
     rootId: batch.rootId,
     sealedAt,
     alone: batch.record.suspect,
+    prepared: batch.prepared,
     left: group.items,
   };
 }
@@ -85,6 +88,7 @@ function seal(data: MemoryData, group: Group, now: number): Batch {
     bytes,
     reason,
     sealedAt: now,
+    firstChunk: (chunks[0] as Chunk).id,
   };
   const batch = new Batch(++data.lastBatch, content, null);
   data.batches.set(batch.id, batch);

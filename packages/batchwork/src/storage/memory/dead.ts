@@ -1,7 +1,7 @@
 /** Dead letters: kept until somebody redrives or discards them. */
 import { joinItems } from "../../core/codec.ts";
 import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
-import { indexAt, itemId, memberCount } from "../../core/members.ts";
+import { idAt, indexAt, memberCount } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
 import type { DeadQuery, DeadRow, NewChunk, Payload } from "../storage.ts";
 import { commitAppend, prepare } from "./append.ts";
@@ -98,13 +98,13 @@ export function bury(
   const { group } = batch.content;
   const places = placesOf(batch);
   for (const { position, error } of dead) {
-    const { chunk, index } = places[position] as Place;
+    const { chunk, index, id } = places[position] as Place;
     const items = { from: index, count: 1 };
     const row: DeadRow = {
       id: ++data.lastDead,
       queue: group.queue.id,
       group: group.name,
-      itemId: itemId(chunk.id, index),
+      itemId: id,
       payload: pick(chunk, items),
       error,
       attempts,
@@ -193,6 +193,7 @@ function joined(payloads: readonly Payload[]): Payload {
 interface Place {
   readonly chunk: Chunk;
   readonly index: number;
+  readonly id: string;
 }
 
 /** Where each item of a batch lies, by position. */
@@ -202,7 +203,8 @@ function placesOf(batch: Batch): Place[] {
   for (const [m, member] of members.entries()) {
     const count = memberCount(member);
     for (let n = 0; n < count; n++) {
-      places.push({ chunk: chunks[m] as Chunk, index: indexAt(member, n) });
+      const [index, id] = [indexAt(member, n), idAt(member, n)];
+      places.push({ chunk: chunks[m] as Chunk, index, id });
     }
   }
   return places;

@@ -36,7 +36,7 @@ export function exchange(data: MemoryData, request: Exchange, now: number): Exch
     const queue = data.queue(claim.queue);
     if (queue.paused || suspect !== null) continue;
     const free = claimQueue(data, claim, incarnation, now, claimed);
-    more ||= free === 0 && isClaimable(queue, now);
+    more ||= free === 0 && queue.room(now) > 0 && isClaimable(queue, now);
   }
   const suspectWaiting = dueSuspect(queues, now) !== null;
   return {
@@ -67,11 +67,15 @@ function isClaimable({ seals, retries }: Queue, now: number): boolean {
  */
 function lookAgainAt(queues: readonly Queue[], now: number): number | null {
   let next = Number.POSITIVE_INFINITY;
-  for (const { paused, seals, retries, suspects } of queues) {
-    if (paused) continue;
+  for (const queue of queues) {
+    if (queue.paused) continue;
+    const { seals, retries, suspects } = queue;
+    // Until then nothing of it is claimable, whatever is due.
+    const from = queue.throttledUntil(now) ?? Number.NEGATIVE_INFINITY;
     const heads = [seals.peek(), retries.peek(), ...suspects];
     for (const head of heads) {
-      if (head !== undefined && head.at > now) next = Math.min(next, head.at);
+      const at = Math.max(head?.at ?? now, from);
+      if (head !== undefined && at > now) next = Math.min(next, at);
     }
   }
   return next === Number.POSITIVE_INFINITY ? null : next;

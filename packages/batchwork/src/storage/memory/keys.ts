@@ -86,7 +86,7 @@ export function endKeys(batch: Batch, outcome: Outcome, now: number): void {
 }
 
 /** The key of each item of a batch. */
-function recordsOf({ content }: Batch): (HeldRecord | null)[] {
+export function recordsOf({ content }: Batch): (HeldRecord | null)[] {
   const records: (HeldRecord | null)[] = [];
   for (const [m, member] of content.members.entries()) {
     const { keys } = content.chunks[m] as Chunk;

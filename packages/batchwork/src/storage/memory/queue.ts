@@ -1,8 +1,10 @@
 /** One queue: its groups, the two lines in which they wait, and its dead letters. */
 import type { BatchCaps } from "../../core/flush.ts";
+import type { Throttle } from "../../core/throttle.ts";
 import type { QueueClaim } from "../storage.ts";
 import type { Batch } from "./batch.ts";
 import { DeadLetters } from "./dead.ts";
+import { Deliveries } from "./deliveries.ts";
 import { Group, type Turn } from "./group.ts";
 import { Heap } from "./heap.ts";
 import { Keys } from "./keys.ts";
@@ -24,6 +26,9 @@ export class Queue {
   notify = false;
   paused = false;
   caps = NO_CAPS;
+  /** What the latest claim said; `null` for no limit. */
+  throttle: Throttle | null = null;
+  readonly deliveries = new Deliveries();
   readonly groups = new Map<string, Group>();
   /** Groups with waiting items that no group limit blocks. */
   readonly seals = new Heap<Turn>();
@@ -58,8 +63,19 @@ export class Queue {
     return ++this.#order;
   }
 
+  /** How many batches may be handed over now. */
+  room(now: number): number {
+    return this.throttle === null ? Infinity : this.deliveries.room(this.throttle, now);
+  }
+
+  /** When the throttle lets a batch go again; `null` when it does now. */
+  throttledUntil(now: number): number | null {
+    return this.throttle === null ? null : this.deliveries.frees(this.throttle, now);
+  }
+
   /** Takes over the caps of a claim. Every group is looked at only when they changed. */
   limit(claim: QueueClaim, now: number): void {
+    this.throttle = claim.throttle ?? null;
     const { maxSize, maxBytes, groupConcurrency } = this.caps;
     if (
       claim.maxSize === maxSize &&

@@ -58,6 +58,7 @@ function addChild(data: MemoryData, parent: Batch, child: Child, now: number): v
     bytes,
     reason,
     sealedAt: now,
+    firstChunk: parent.prepared ? parent.content.firstChunk : (chunks[0] as Chunk).id,
   };
   const batch = new Batch(++data.lastBatch, content, parent);
   batch.attempt = child.attempt;

@@ -23,7 +23,7 @@ export function outstanding(data: MemoryData, query: Outstanding): number {
   }
   for (const batch of data.batches.values()) {
     if (!isIn(batch, queue, query.group)) continue;
-    const firstChunk = batch.content.members[0]?.chunk ?? Infinity;
+    const firstChunk = batch.content.firstChunk;
     if (firstChunk > query.mark) continue;
     // A child's items were attempted in their parent.
     const attempted = batch.attempt > 1 || batch.parentId !== null;

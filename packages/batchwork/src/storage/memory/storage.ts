@@ -3,6 +3,9 @@ import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts
 import { BatchworkError } from "../../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { Member } from "../../core/members.ts";
+import type { Throttle } from "../../core/throttle.ts";
+import type { PreparedPart } from "../preparation.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -26,6 +29,7 @@ import type { MemoryData } from "./data.ts";
 import { discard, redrive } from "./dead.ts";
 import { exchange } from "./exchange.ts";
 import * as leases from "./leases.ts";
+import { prepareBatch } from "./preparation.ts";
 import * as status from "./status.ts";
 import { appendInside, appendKeyedInside, transact } from "./transact.ts";
 
@@ -141,6 +145,15 @@ export class MemoryStorage implements Storage {
     return true;
   }
 
+  async prepare(
+    lease: Lease,
+    parts: readonly PreparedPart[] | null,
+  ): Promise<readonly Member[] | null> {
+    const members = prepareBatch(this.#data, lease, parts, this.#now());
+    if (members !== null) this.#commit();
+    return members;
+  }
+
   async transact<R>(request: Transact<R>): Promise<R> {
     const result = transact(this.#data, request, this.#now());
     this.#commit();
@@ -192,6 +205,10 @@ export class MemoryStorage implements Storage {
 
   async counts(queue: number, group: string | null): Promise<QueueCounts> {
     return status.counts(this.#data, queue, group);
+  }
+
+  async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
+    return this.#data.queue(queue).deliveries.frees(throttle, this.#now());
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

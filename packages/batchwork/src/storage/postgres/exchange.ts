@@ -5,6 +5,7 @@ import { SEPARATOR } from "../../core/codec.ts";
 import type { ClaimedBatch, Exchange, Exchanged, QueueClaim } from "../storage.ts";
 import type { Database } from "./database.ts";
 import { groupName } from "../../core/group-name.ts";
+import { memberOf } from "./preparation.ts";
 import { outcomeText } from "./settle.ts";
 
 const EXCHANGE = "SELECT * FROM @.exchange($1, $2, $3, $4, $5, $6, $7)";
@@ -30,6 +31,7 @@ interface BatchMeta {
   readonly parent: number | null;
   readonly root: number | null;
   readonly sealedAt: number;
+  readonly prepared: boolean;
   readonly left: number;
 }
 
@@ -124,18 +126,12 @@ function begin({ n, ok, meta }: Row): Claimed {
 }
 
 function addMember({ members, payloads }: Claimed, { ok, meta, data }: Row): void {
-  const [chunk, from, count, indices] = JSON.parse(meta) as [
-    number,
-    number,
-    number,
-    readonly number[] | null,
-  ];
-  members.push({ chunk, items: indices ?? { from, count }, whole: ok });
+  members.push(memberOf(meta, ok));
   payloads.push(data as string);
 }
 
 function end({ id, alone, meta, members, payloads }: Claimed): ClaimedBatch {
-  const { token, queue, attempt, count, reason, parent, root, sealedAt, left } = meta;
+  const { token, queue, attempt, count, reason, parent, root, sealedAt, prepared, left } = meta;
   return {
     batch: id,
     token,
@@ -151,6 +147,7 @@ function end({ id, alone, meta, members, payloads }: Claimed): ClaimedBatch {
     rootId: root ?? id,
     sealedAt,
     alone,
+    prepared,
     left,
   };
 }

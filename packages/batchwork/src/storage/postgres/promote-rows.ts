@@ -81,29 +81,31 @@ export const KEEPINGS: { readonly [P in PromotionPart]: Keeping<P> } = {
     write: [
       MAKE_GROUPS,
       `INSERT INTO @.batches (id, queue, grp, state, token, settled, attempt, run_at, count, bytes,
-          reason, parent, root, first_chunk, suspect, crashes, sealed_at, error)
+          reason, parent, root, first_chunk, prepared, suspect, crashes, sealed_at, error)
         OVERRIDING SYSTEM VALUE
         SELECT r.id, q.id, g.id, 'ready', r.token, r.settled, r.attempt, $2::bigint + r."runInMs",
-          r.count, r.bytes, r.reason, r.parent, r.root, r."firstChunk", r.suspect, r.crashes,
-          r."sealedAt", r.error
+          r.count, r.bytes, r.reason, r.parent, r.root, r."firstChunk", r.prepared, r.suspect,
+          r.crashes, r."sealedAt", r.error
         FROM json_to_recordset($1) AS r (id bigint, queue text, "group" text, token int,
           settled int, attempt int, "runInMs" bigint, count int, bytes bigint, reason text,
-          parent bigint, root bigint, "firstChunk" bigint, suspect boolean, crashes int,
-          "sealedAt" bigint, error text)
+          parent bigint, root bigint, "firstChunk" bigint, prepared boolean, suspect boolean,
+          crashes int, "sealedAt" bigint, error text)
         JOIN @.queues AS q ON q.name = r.queue
         JOIN @.groups AS g ON g.queue = q.id AND g.name = r."group"`,
-      `INSERT INTO @.members (batch, place, chunk, from_index, count, indices)
+      `INSERT INTO @.members (batch, place, chunk, from_index, count, indices, ids)
         SELECT r.id, m.place, (m.value->>0)::bigint, (m.value->>1)::int, (m.value->>2)::int,
           CASE WHEN json_typeof(m.value->3) = 'array'
-            THEN ARRAY(SELECT i::int FROM json_array_elements_text(m.value->3) AS i) END
+            THEN ARRAY(SELECT i::int FROM json_array_elements_text(m.value->3) AS i) END,
+          CASE WHEN json_typeof(m.value->4) = 'array'
+            THEN ARRAY(SELECT i FROM json_array_elements_text(m.value->4) AS i) END
         FROM json_to_recordset($1) AS r (id bigint, members json),
           json_array_elements(r.members) WITH ORDINALITY AS m (value, place)
         WHERE $2::bigint IS NOT NULL`,
     ],
     read: `SELECT b.id, q.name AS queue, g.name AS "group", b.token, b.settled, b.attempt,
-        b.run_at, b.count, b.bytes, b.reason, b.parent, b.root, b.first_chunk, b.suspect,
-        b.crashes, b.sealed_at, b.error, (
-          SELECT json_agg(json_build_array(m.chunk, m.from_index, m.count, m.indices)
+        b.run_at, b.count, b.bytes, b.reason, b.parent, b.root, b.first_chunk, b.prepared,
+        b.suspect, b.crashes, b.sealed_at, b.error, (
+          SELECT json_agg(json_build_array(m.chunk, m.from_index, m.count, m.indices, m.ids)
             ORDER BY m.place)
           FROM @.members AS m WHERE m.batch = b.id) AS members
       FROM @.batches AS b JOIN @.groups AS g ON g.id = b.grp JOIN @.queues AS q ON q.id = b.queue`,
@@ -123,6 +125,7 @@ export const KEEPINGS: { readonly [P in PromotionPart]: Keeping<P> } = {
         parent: found.parent,
         root: found.root,
         firstChunk: row["first_chunk"] as number,
+        prepared: found.prepared,
         suspect: found.suspect,
         crashes: found.crashes,
         sealedAt: row["sealed_at"] as number,

@@ -1,5 +1,6 @@
 /** What is left, what waits, what runs. */
 import { BatchworkError } from "../../core/errors.ts";
+import type { Throttle } from "../../core/throttle.ts";
 import type { Outstanding, QueueCounts, RunningBatch } from "../storage.ts";
 import type { Database } from "./database.ts";
 import { groupName, storedGroup } from "../../core/group-name.ts";
@@ -39,6 +40,16 @@ export async function counts(
   if (row["paused"] !== null) return { ...row } as unknown as QueueCounts;
   const message = `No queue has the id ${queue}: define it first.`;
   throw new BatchworkError("STORAGE_FAILED", message, { field: "queue", value: queue });
+}
+
+export async function throttledUntil(
+  database: Database,
+  queue: number,
+  throttle: Throttle,
+): Promise<number | null> {
+  const values = [queue, JSON.stringify(throttle), database.at];
+  const row = await database.row("SELECT @.throttled_until($1, $2, $3) AS until", values);
+  return row["until"] as number | null;
 }
 
 export async function running(database: Database, queue: number): Promise<RunningBatch[]> {

@@ -3,6 +3,9 @@ import type { Clock } from "../../core/clock.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { Throttle } from "../../core/throttle.ts";
+import type { Member } from "../../core/members.ts";
+import type { PreparedPart } from "../preparation.ts";
 import type { PromotionDestination, PromotionTarget } from "../promotion.ts";
 import type {
   AppendedChunk,
@@ -29,6 +32,7 @@ import * as dead from "./dead.ts";
 import { exchange, type Marks } from "./exchange.ts";
 import { appendCall, appended } from "./intake.ts";
 import * as leases from "./leases.ts";
+import { prepareBatch } from "./preparation.ts";
 import { promotionTarget } from "./promote.ts";
 import * as queues from "./queues.ts";
 import * as status from "./status.ts";
@@ -131,6 +135,13 @@ export class PostgresStorage implements Storage, PromotionDestination {
     return leases.progress(this.#database, lease, percent, note);
   }
 
+  async prepare(
+    lease: Lease,
+    parts: readonly PreparedPart[] | null,
+  ): Promise<readonly Member[] | null> {
+    return prepareBatch(this.#database, lease, parts);
+  }
+
   async transact<R>(request: Transact<R>): Promise<R> {
     return transact(this.#database, request);
   }
@@ -175,6 +186,10 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async counts(queue: number, group: string | null): Promise<QueueCounts> {
     return status.counts(this.#database, queue, group);
+  }
+
+  async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
+    return status.throttledUntil(this.#database, queue, throttle);
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

@@ -22,7 +22,9 @@ export interface BatchRow {
   readonly parent: number | null;
   /** `null` where it is the batch itself. */
   readonly root: number | null;
+  readonly first_chunk: number;
   readonly keyed: number;
+  readonly prepared: number;
   readonly alone: number;
   readonly suspect: number;
   readonly crashes: number;

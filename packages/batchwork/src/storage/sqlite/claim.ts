@@ -2,6 +2,7 @@
 import { nextToken } from "../../core/lease.ts";
 import { packMembers, unpackMembers, type Member } from "../../core/members.ts";
 import type { FlushReason } from "../../core/flush.ts";
+import type { Throttle } from "../../core/throttle.ts";
 import type { ClaimedBatch, QueueClaim } from "../storage.ts";
 import { stateAfter, type BatchRow } from "./batches.ts";
 import { groupName } from "../../core/group-name.ts";
@@ -9,6 +10,7 @@ import { adoptCaps, countChunks, Groups, type GroupRow } from "./groups.ts";
 import { memberBytes, memberTexts } from "./payloads.ts";
 import { capsOf, queueRow, type Caps } from "./queues.ts";
 import { Sealer, type Sealed } from "./seal.ts";
+import { noteDeliveries, roomOf, type Room } from "./throttle.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** One of a queue's two lines: groups with retries, and groups with items to seal. */
@@ -21,6 +23,8 @@ interface Line {
   readonly serve: (group: GroupRow) => ClaimedBatch | null;
 }
 
+const NO_LIMIT: Room = { left: Number.POSITIVE_INFINITY, freesAt: null };
+
 /** One claim on one queue. */
 export class QueueClaimer {
   readonly #tx: Transaction;
@@ -30,7 +34,11 @@ export class QueueClaimer {
   readonly #groups: Groups;
   readonly #sealer: Sealer;
   readonly #lines: readonly Line[];
+  readonly #throttle: Throttle | undefined;
   #free: number;
+  /** What the throttle leaves. */
+  #room: Room;
+  #delivered = 0;
 
   private constructor(
     tx: Transaction,
@@ -41,7 +49,9 @@ export class QueueClaimer {
   ) {
     this.#tx = tx;
     this.#queue = claim.queue;
-    this.#free = claim.limit;
+    this.#throttle = claim.throttle;
+    this.#room = this.#findRoom();
+    this.#free = Math.min(claim.limit, this.#room.left);
     this.#owner = claimer.incarnation;
     this.#claimed = claimer.claimed;
     this.#groups = new Groups(tx, claim.queue, caps, counted);
@@ -74,7 +84,12 @@ export class QueueClaimer {
   /** Claims up to the limit. True when more could have been claimed without it. */
   claim(): boolean {
     for (const line of this.#lines) while (this.#serveLine(line));
-    return this.#free === 0 && this.#lines.some((line) => this.#isAnyClaimable(line));
+    if (this.#throttle !== undefined && this.#delivered > 0) {
+      noteDeliveries(this.#tx, this.#queue, this.#throttle, this.#delivered);
+      this.#room = this.#findRoom();
+    }
+    if (this.#free > 0 || this.#room.left === 0) return false;
+    return this.#lines.some((line) => this.#isAnyClaimable(line));
   }
 
   /** Claims this very batch, a suspect, for a process that runs nothing else. */
@@ -91,7 +106,21 @@ export class QueueClaimer {
 
   /** When something may be claimable that is not now. */
   nextLookAt(): number | null {
-    return this.#groups.nextLookAt();
+    const next = this.#groups.nextLookAt();
+    const { freesAt } = this.#room;
+    if (freesAt === null) return next;
+    if (this.#lines.some((line) => this.#isAnyClaimable(line))) return freesAt;
+    return next === null ? null : Math.max(next, freesAt);
+  }
+
+  /** When the throttle lets a batch go again; `null` when it does now. */
+  get throttledUntil(): number | null {
+    return this.#room.freesAt;
+  }
+
+  #findRoom(): Room {
+    if (this.#throttle === undefined) return NO_LIMIT;
+    return roomOf(this.#tx.sql, this.#queue, this.#throttle, this.#tx.now);
   }
 
   /** Serves the first groups in line once each, and goes round when nobody stands behind them. */
@@ -135,6 +164,7 @@ export class QueueClaimer {
 
   /** Leases a batch that was sealed before. */
   #lease(group: GroupRow, batch: BatchRow): ClaimedBatch {
+    this.#delivered++;
     const { sql, now } = this.#tx;
     const { id, suspect } = batch;
     const token = nextToken(batch.token);
@@ -157,6 +187,7 @@ export class QueueClaimer {
       rootId: batch.root ?? id,
       sealedAt: batch.sealed_at,
       alone: suspect === 1,
+      prepared: batch.prepared === 1,
       left: group.items,
     };
   }
@@ -170,6 +201,7 @@ export class QueueClaimer {
       group.wake_at = null;
       return null;
     }
+    this.#delivered++;
     const token = nextToken(0);
     const id = this.#insert(group, sealed, token);
     this.#groups.served(group);
@@ -189,6 +221,7 @@ export class QueueClaimer {
       rootId: id,
       sealedAt: this.#tx.now,
       alone: false,
+      prepared: false,
       left: group.items,
     };
   }

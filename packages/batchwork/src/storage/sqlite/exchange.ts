@@ -30,8 +30,9 @@ export function exchange(tx: Transaction, request: Exchange): Exchanged {
     more = claimer.claim() || more;
     nextAt = earlier(nextAt, claimer.nextLookAt());
   }
-  if (suspects) for (const { claim } of turns) nextAt = earlier(nextAt, nextSuspectAt(tx, claim));
-  const suspectWaiting = suspects && turns.some(({ claim }) => dueSuspect(tx, claim) !== null);
+  if (suspects) for (const turn of turns) nextAt = earlier(nextAt, nextSuspectAt(tx, turn));
+  const suspectWaiting =
+    suspects && turns.some((turn) => !isThrottled(turn) && dueSuspect(tx, turn.claim) !== null);
   return { settled, claimed, nextAt, more, suspectWaiting, now };
 }
 
@@ -52,7 +53,7 @@ function start(
 function claimSuspect(tx: Transaction, turns: readonly QueueTurn[]): boolean {
   let first: { readonly turn: QueueTurn; readonly suspect: SuspectRow } | null = null;
   for (const turn of turns) {
-    const suspect = turn.claim.limit > 0 ? dueSuspect(tx, turn.claim) : null;
+    const suspect = turn.claim.limit > 0 && !isThrottled(turn) ? dueSuspect(tx, turn.claim) : null;
     if (suspect === null) continue;
     if (first === null || suspect.run_at < first.suspect.run_at) first = { turn, suspect };
   }
@@ -72,8 +73,16 @@ function dueSuspect({ sql, now }: Transaction, claim: QueueClaim): SuspectRow | 
   return (sql.dueSuspect.get(claim.queue, now, groupConcurrency) as SuspectRow | undefined) ?? null;
 }
 
-function nextSuspectAt({ sql, now }: Transaction, { queue }: QueueClaim): number | null {
-  return (sql.nextSuspect.get(queue, now) as { readonly at: number | null }).at;
+/** When a suspect may be claimable that is not now. */
+function nextSuspectAt(tx: Transaction, { claim, claimer }: QueueTurn): number | null {
+  const { throttledUntil: until } = claimer;
+  if (until !== null && dueSuspect(tx, claim) !== null) return until;
+  const { at } = tx.sql.nextSuspect.get(claim.queue, tx.now) as { readonly at: number | null };
+  return until === null || at === null ? at : Math.max(at, until);
+}
+
+function isThrottled({ claimer }: QueueTurn): boolean {
+  return claimer.throttledUntil !== null;
 }
 
 function earlier(a: number | null, b: number | null): number | null {

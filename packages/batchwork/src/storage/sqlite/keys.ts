@@ -1,12 +1,17 @@
 /** Idempotency keys: until when they are held, and what becomes of them with their items. */
-import { isRun, type Member } from "../../core/members.ts";
+import { isRun, placeOf, type Member } from "../../core/members.ts";
 import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** These items ended. Only to be asked for batches that carry items with keys. */
 export function endKeys({ sql, now }: Transaction, members: readonly Member[]): void {
-  for (const { chunk, items } of members) {
-    if (isRun(items)) sql.endKeys.run(now, chunk, items.from, items.from + items.count);
+  for (const { chunk, items, ids } of members) {
+    if (ids !== undefined) {
+      for (const id of ids) {
+        const place = placeOf(id);
+        sql.endKeys.run(now, place.chunk, place.index, place.index + 1);
+      }
+    } else if (isRun(items)) sql.endKeys.run(now, chunk, items.from, items.from + items.count);
     else for (const index of items) sql.endKeys.run(now, chunk, index, index + 1);
   }
 }
@@ -21,7 +26,7 @@ export function endKeysOfDead(tx: Transaction, queue: number, ids: string | null
   if (!hasKeys(tx.sql, queue)) return;
   const rows = tx.sql.itemsOfDead.all({ queue, ids }) as { readonly item_id: string }[];
   for (const { item_id: id } of rows) {
-    const [chunk, index] = placeOf(id);
+    const { chunk, index } = placeOf(id);
     tx.sql.endKeys.run(tx.now, chunk, index, index + 1);
   }
 }
@@ -30,7 +35,8 @@ export function endKeysOfDead(tx: Transaction, queue: number, ids: string | null
 export function moveKeys(sql: Statements, chunk: number, itemIds: readonly string[]): void {
   let moved = false;
   for (const [index, id] of itemIds.entries()) {
-    const { changes } = sql.moveKey.run(chunk, index, ...placeOf(id));
+    const before = placeOf(id);
+    const { changes } = sql.moveKey.run(chunk, index, before.chunk, before.index);
     moved ||= Number(changes) > 0;
   }
   if (moved) sql.markKeyed.run(chunk);
@@ -39,10 +45,4 @@ export function moveKeys(sql: Statements, chunk: number, itemIds: readonly strin
 /** Deletes keys that are held no longer, `most` at a time. */
 export function forgetKeys({ sql, now }: Transaction, most: number): void {
   sql.forgetKeys.run(now, most);
-}
-
-/** The inverse of `itemId`. */
-function placeOf(id: string): [chunk: number, index: number] {
-  const [chunk, index] = id.split(":");
-  return [Number(chunk), Number(index)];
 }

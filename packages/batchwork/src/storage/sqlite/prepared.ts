@@ -1,6 +1,7 @@
 /** The statements of one connection, prepared once. */
 import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
 import { KEYED_INTAKE, KEYS } from "./key-statements.ts";
+import { THROTTLE } from "./throttle-statements.ts";
 import {
   BATCHES,
   CHUNKS,
@@ -24,6 +25,7 @@ const ALL = {
   ...INCARNATIONS,
   ...STATUS,
   ...DEAD,
+  ...THROTTLE,
 } as const;
 
 /** Prepared statements by name. */

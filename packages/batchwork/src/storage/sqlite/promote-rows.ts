@@ -35,8 +35,8 @@ const WAITING = `SELECT c.id, q.name AS queue, c.grp, c.count, c.bytes, c.due_at
   ORDER BY c.id LIMIT ?`;
 
 const BATCHES = `SELECT b.id, q.name AS queue, g.grp, b.token, b.settled, b.attempt, b.run_at,
-    b.count, b.bytes, b.members, b.reason, b.parent, b.root, b.first_chunk, b.suspect, b.crashes,
-    b.sealed_at, b.error
+    b.count, b.bytes, b.members, b.reason, b.parent, b.root, b.first_chunk, b.prepared, b.suspect,
+    b.crashes, b.sealed_at, b.error
   FROM batchwork_batches AS b
   JOIN batchwork_queues AS q ON q.id = b.queue
   JOIN batchwork_groups AS g ON g.id = b.grp
@@ -157,6 +157,7 @@ function batchRow({ now }: PromotionView, row: Row): PromotionRows["batches"] {
     parent: numberOrNull(row["parent"]),
     root: numberOrNull(row["root"]),
     firstChunk: Number(row["first_chunk"]),
+    prepared: row["prepared"] === 1,
     suspect: row["suspect"] === 1,
     crashes: Number(row["crashes"]),
     sealedAt: Number(row["sealed_at"]),
@@ -166,9 +167,9 @@ function batchRow({ now }: PromotionView, row: Row): PromotionRows["batches"] {
 }
 
 function promotedMember(member: Member): PromotedMember {
-  const { chunk, items } = member;
-  if (isRun(items)) return [chunk, items.from, items.count, null];
-  return [chunk, items[0] as number, memberCount(member), items];
+  const { chunk, items, ids = null } = member;
+  if (isRun(items)) return [chunk, items.from, items.count, null, ids];
+  return [chunk, items[0] as number, memberCount(member), items, ids];
 }
 
 function letterRow({ now }: PromotionView, row: Row): PromotionRows["letters"] {

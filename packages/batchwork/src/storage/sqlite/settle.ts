@@ -133,8 +133,10 @@ function insertChild(
     parent.reason,
     parent.id,
     parent.root ?? parent.id,
-    (selected[0] as Member).chunk,
+    // What it was made of is gone when the batch was prepared.
+    parent.prepared === 1 ? parent.first_chunk : (selected[0] as Member).chunk,
     parent.keyed,
+    parent.prepared,
     now,
     JSON.stringify(child.error),
   );

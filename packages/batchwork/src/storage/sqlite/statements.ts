@@ -9,7 +9,7 @@ const GROUP_COLUMNS = `id, grp, items, bytes, head, skip, due_at, flush_to, acti
   ready_at, wake_at, turn`;
 
 const BATCH_COLUMNS = `id, queue, grp, state, token, settled, attempt, run_at, count, bytes,
-  members, reason, parent, root, keyed, alone, suspect, crashes, sealed_at`;
+  members, reason, parent, root, first_chunk, keyed, prepared, alone, suspect, crashes, sealed_at`;
 
 /** What every handle needs that takes part: also a second one of the user's, for `addSync`. */
 export const INTAKE = {
@@ -108,8 +108,8 @@ export const BATCHES = {
       count, bytes, members, reason, first_chunk, keyed, sealed_at, claimed_at)
     VALUES (?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   insertChild: `INSERT INTO batchwork_batches (queue, grp, state, token, attempt, run_at, count,
-      bytes, members, reason, parent, root, first_chunk, keyed, sealed_at, error)
-    VALUES (?, ?, 'ready', 0, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      bytes, members, reason, parent, root, first_chunk, keyed, prepared, sealed_at, error)
+    VALUES (?, ?, 'ready', 0, ?, ?, ?, NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   batch: `SELECT ${BATCH_COLUMNS} FROM batchwork_batches WHERE id = ?`,
   leaseOf: `SELECT queue, grp, state, token, settled, members, keyed, suspect
     FROM batchwork_batches WHERE id = ?`,
@@ -139,6 +139,8 @@ export const BATCHES = {
     FROM batchwork_batches INDEXED BY batchwork_batches_suspect
     WHERE state = 'ready' AND suspect = 1 AND suspected_by = ?`,
   absolveBatch: `UPDATE batchwork_batches SET suspect = ?, crashes = ?, suspected_by = NULL
+    WHERE id = ?`,
+  prepareBatch: `UPDATE batchwork_batches SET prepared = 1, count = ?, bytes = ?, members = ?
     WHERE id = ?`,
   progress: `UPDATE batchwork_batches SET percent = ?, note = ?
     WHERE id = ? AND token = ? AND state = 'leased'`,

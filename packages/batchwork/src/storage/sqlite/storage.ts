@@ -3,6 +3,9 @@ import { BatchworkError } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { Throttle } from "../../core/throttle.ts";
+import type { Member } from "../../core/members.ts";
+import type { PreparedPart } from "../preparation.ts";
 import type { PromotionOrigin, PromotionSource } from "../promotion.ts";
 import type {
   AppendedChunk,
@@ -27,6 +30,7 @@ import * as dead from "./dead.ts";
 import { exchange } from "./exchange.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
+import { prepareBatch } from "./preparation.ts";
 import { isInMemory, openDatabase, type Opened, type SqliteSettings } from "./open.ts";
 import { promotionSource } from "./promote.ts";
 import * as queues from "./queues.ts";
@@ -34,6 +38,7 @@ import { reap } from "./reap.ts";
 import type { Statements } from "./prepared.ts";
 import * as status from "./status.ts";
 import { transact } from "./transact.ts";
+import { roomOf } from "./throttle.ts";
 import { storageError, type Transactions } from "./transaction.ts";
 
 /** Chunks that `counts` looks through each time; with more it writes down what it has counted. */
@@ -151,6 +156,13 @@ export class SqliteStorage implements Storage, PromotionOrigin {
     return this.#ready.write((tx) => leases.progress(tx, lease, percent, note));
   }
 
+  async prepare(
+    lease: Lease,
+    parts: readonly PreparedPart[] | null,
+  ): Promise<readonly Member[] | null> {
+    return this.#ready.write((tx) => prepareBatch(tx, lease, parts));
+  }
+
   async transact<R>(request: Transact<R>): Promise<R> {
     const transactions = this.#ready;
     const { connection } = this.#opened as Opened;
@@ -199,6 +211,10 @@ export class SqliteStorage implements Storage, PromotionOrigin {
       await transactions.write((tx) => status.countWaiting(tx, queue));
     }
     return transactions.read((sql) => status.counts(sql, queue, group));
+  }
+
+  async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
+    return this.#ready.write(({ sql, now }) => roomOf(sql, queue, throttle, now).freesAt);
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

@@ -211,29 +211,24 @@ class Trial<T> {
     return [...new Set(letters.map(({ error }) => `${error.name}: ${error.message}`))];
   }
 
-  /** Waits in real time: the handler may do real work. */
+  /**
+   * Waits in real time, since the handler may do real work, while the engine's commits go on: calls
+   * of the context need them.
+   */
   async #really(stopped: Promise<void>): Promise<void> {
     const { handlerMs } = this.#settings;
-    const late = Promise.withResolvers<never>();
+    const wait = { over: false, late: false };
+    const over = (): void => {
+      wait.over = true;
+    };
+    void stopped.then(over, over);
     const timer = systemClock.after(handlerMs, () => {
-      const message = `verifyHandler: the handler had not ended after ${handlerMs} ms (handlerMs).`;
-      late.reject(new Error(message));
+      wait.late = true;
     });
-    try {
-      await Promise.race([this.#pumped(stopped), late.promise]);
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  /** Calls of the context need the engine's commits to go on meanwhile. */
-  async #pumped(stopped: Promise<void>): Promise<void> {
-    let pending = true;
-    const done = stopped.finally(() => {
-      pending = false;
-    });
-    while (pending) await this.#clock.settle();
-    await done;
+    while (!wait.over && !wait.late) await this.#clock.settle();
+    timer.cancel();
+    if (wait.over) return;
+    throw new Error(`verifyHandler: the handler had not ended after ${handlerMs} ms (handlerMs).`);
   }
 
   #stuck(): string {
@@ -246,7 +241,9 @@ class Trial<T> {
     for (const process of this.#processes) {
       if (!process.dead) {
         process.fault = undefined;
-        await this.#clock.run(process.bw.stop({ graceMs: 0 })).catch(() => undefined);
+        const stopped = process.bw.stop({ graceMs: 0 });
+        await this.#clock.advance(0);
+        await this.#clock.run(stopped);
       }
       await process.storage.close();
     }

@@ -2,7 +2,7 @@
 import pg from "pg";
 import { expect, onTestFinished, test } from "vitest";
 
-import { Batchwork, type Clock } from "../../../src/index.ts";
+import { Batchwork, type Batch, type Clock } from "../../../src/index.ts";
 import { systemClock } from "../../../src/runtime/clock.ts";
 import { postgres } from "../../../src/storage/postgres/index.ts";
 import { describePostgres, testDatabase } from "../../postgres/database.ts";
@@ -10,11 +10,18 @@ import { describePostgres, testDatabase } from "../../postgres/database.ts";
 /** So long that what the machine adds makes no difference, ms. */
 const ITEM_MS = 1_000_000;
 
+interface Paced {
+  readonly bw: Batchwork;
+  readonly batch: Batch<number>;
+  readonly sizes: number[];
+  readonly items: number[];
+}
+
 describePostgres("a target on PostgreSQL", () => {
   const { url } = testDatabase();
 
   /** An engine whose handlers seem to take as long as `msPerItem` says. */
-  function engine(msPerItem: number, durationMs: number, maxSize: number) {
+  function engine(msPerItem: number, durationMs: number, maxSize: number): Paced {
     const sizes: number[] = [];
     const items: number[] = [];
     let passed = 0;

@@ -179,8 +179,9 @@ interface Delivery extends Omit<ClaimedBatch, Compared | "payloads" | "members" 
 type Compared = "batch" | "rootId" | "queue";
 
 function deliveryOf(queue: string, found: ClaimedBatch, since: number): Delivery {
-  const { token, group, attempt, count, bytes, parentId, sealedAt, alone, members } = found;
-  const told = { token, group, attempt, count, bytes, parentId, sealedAt, alone };
+  const { token, group, attempt, count, bytes, parentId, sealedAt, alone, prepared, members } =
+    found;
+  const told = { token, group, attempt, count, bytes, parentId, sealedAt, alone, prepared };
   // Which of several groups is sealed first is not promised.
   const isNew = found.sealedAt >= since;
   const { batch, rootId } = isNew ? ({ batch: "new", rootId: "new" } as const) : found;

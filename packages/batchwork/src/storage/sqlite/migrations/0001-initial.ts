@@ -99,6 +99,8 @@ CREATE TABLE batchwork_batches (
   first_chunk INTEGER NOT NULL,
   -- True when items of it may have a row in batchwork_keys.
   keyed INTEGER NOT NULL DEFAULT 0,
+  -- True when the items are what beforeFlush made of them.
+  prepared INTEGER NOT NULL DEFAULT 0,
   -- True while the current lease was given to a process that runs nothing else.
   alone INTEGER NOT NULL DEFAULT 0,
   suspect INTEGER NOT NULL DEFAULT 0,
@@ -138,6 +140,15 @@ CREATE TABLE batchwork_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batchwork_keys_item ON batchwork_keys (chunk, idx);
 CREATE INDEX batchwork_keys_expired ON batchwork_keys (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Deliveries of throttled queues, one row a claim. Each knows how many came before it.
+CREATE TABLE batchwork_deliveries (
+  queue INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  earlier INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (queue, at)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE batchwork_incarnations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

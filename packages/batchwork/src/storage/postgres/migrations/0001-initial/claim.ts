@@ -35,8 +35,9 @@ BEGIN
     v_due := g.due_at;
   END IF;
   UPDATE @.group_states SET version = version + v_new::int,
-    writes = CASE WHEN v_new THEN 0 ELSE writes + 1 END, items = g.items, bytes = g.bytes, head = g.head, due_at = g.due_at, oldest = g.oldest,
-    blocked = g.blocked, retry_from = g.retry_from,
+    writes = CASE WHEN v_new THEN 0 ELSE writes + 1 END,
+    items = g.items, bytes = g.bytes, head = g.head, due_at = g.due_at,
+    oldest = g.oldest, blocked = g.blocked, retry_from = g.retry_from,
     ready_at = @.look_at(g.ready_at, g.retry_from, v_back, p_from),
     wake_at = @.look_at(g.wake_at, v_due, v_back, p_from),
     turn = CASE WHEN v_back THEN nextval('@.turns') ELSE g.turn END

@@ -11,10 +11,10 @@ CREATE FUNCTION @.is_tighter(
     OR p_concurrency > q.group_concurrency
 $$;
 
--- Lets a claim into its queue. Claims share a queue; whoever flushes it, and a claim that makes
--- groups due by tighter caps, has it alone.
+-- Lets a claim into its queue. Claims share a queue; whoever flushes it, a claim that makes groups
+-- due by tighter caps, and one with a throttle (p_alone) has it alone.
 CREATE FUNCTION @.enter_queue(
-  p_queue int, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint
+  p_queue int, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint, p_alone boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
   q @.queues;
@@ -24,7 +24,11 @@ BEGIN
     RAISE EXCEPTION 'batchwork: no queue %', p_queue USING ERRCODE = 'BW002';
   END IF;
   IF NOT @.is_tighter(q, p_max_size, p_max_bytes, p_concurrency) THEN
-    PERFORM pg_advisory_xact_lock_shared(@queues, p_queue);
+    IF p_alone THEN
+      PERFORM pg_advisory_xact_lock(@queues, p_queue);
+    ELSE
+      PERFORM pg_advisory_xact_lock_shared(@queues, p_queue);
+    END IF;
     RETURN false;
   END IF;
   PERFORM pg_advisory_xact_lock(@queues, p_queue);
@@ -43,12 +47,6 @@ BEGIN
   UPDATE @.group_states AS g SET wake_at = p_now, turn = nextval('@.turns')
   WHERE g.queue = p_queue AND g.wake_at > p_now
     AND (g.items >= p_max_size OR g.bytes >= p_max_bytes);
-END $$;
-
--- How many batches of a group are leased, whatever its state says.
-CREATE FUNCTION @.leased_in(p_group bigint) RETURNS bigint LANGUAGE plpgsql AS $$
-BEGIN
-  RETURN (SELECT count(*) FROM @.batches AS l WHERE l.grp = p_group AND l.state = 'leased');
 END $$;
 
 -- The suspect that has waited longest and may start, with its group locked.
@@ -77,16 +75,6 @@ BEGIN
     END IF;
   END LOOP;
   RETURN NULL;
-END $$;
-
--- True when a suspect waits that only a process that runs nothing may have.
-CREATE FUNCTION @.suspect_waits(p_queues int[], p_concurrencies bigint[], p_now bigint)
-RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-  RETURN EXISTS (
-    SELECT FROM unnest(p_queues, p_concurrencies) AS u (id, cap)
-      JOIN @.batches AS b ON b.queue = u.id AND b.state = 'ready' AND b.suspect
-    WHERE b.run_at <= p_now AND @.leased_in(b.grp) < u.cap);
 END $$;
 
 -- Waits for whoever has the first group with something to claim. A transaction of its own: who
@@ -134,6 +122,11 @@ DECLARE
   v_sizes bigint[] := '{}';
   v_bytes bigint[] := '{}';
   v_concurrencies bigint[] := '{}';
+  v_throttles json[] := '{}';
+  -- How many batches the throttle of each queue leaves; NULL where it has none.
+  v_rooms bigint[] := '{}';
+  -- The concurrencies as far as they concern suspects: 0 where the throttle leaves nothing.
+  v_caps bigint[] := '{}';
   v_marks @.marks[] := '{}';
   v_ended @.ended[] := '{}';
   v_claimed bigint[] := '{}';
@@ -142,6 +135,8 @@ DECLARE
   v_suspect bigint;
   v_idle boolean;
   v_free boolean;
+  v_frees_at bigint;
+  v_beyond boolean;
   v_more boolean := false;
   v_contended boolean := false;
   v_next_at bigint;
@@ -152,16 +147,23 @@ BEGIN
   v_alive := EXISTS (SELECT FROM @.incarnations AS i WHERE i.id = p_incarnation);
   v_before := coalesce(p_at, @.now_ms());
   FOR c IN SELECT * FROM json_to_recordset(p_claims) AS j (queue int, "maxSize" bigint,
-      "maxBytes" bigint, "groupConcurrency" bigint, "limit" bigint, marks json) ORDER BY j.queue
+      "maxBytes" bigint, "groupConcurrency" bigint, "limit" bigint, throttle json,
+      marks json) ORDER BY j.queue
   LOOP
-    v_adopt := @.enter_queue(c.queue, c."maxSize", c."maxBytes", c."groupConcurrency");
+    v_adopt := @.enter_queue(c.queue, c."maxSize", c."maxBytes", c."groupConcurrency",
+      c.throttle IS NOT NULL);
     SELECT * INTO q FROM @.queues WHERE id = c.queue;
     CONTINUE WHEN q.paused OR NOT v_alive;
     IF v_adopt THEN
       v_adopting := v_adopting || c.queue;
     END IF;
     v_ids := v_ids || c.queue;
-    v_limits := v_limits || c."limit";
+    v_throttles := array_append(v_throttles, c.throttle);
+    v_rooms := array_append(v_rooms, CASE WHEN c.throttle IS NOT NULL
+      THEN @.begin_throttle(c.queue, c.throttle, p_at) END);
+    v_caps := v_caps || CASE WHEN v_rooms[cardinality(v_rooms)] = 0 THEN 0
+      ELSE c."groupConcurrency" END;
+    v_limits := v_limits || least(c."limit", v_rooms[cardinality(v_rooms)]);
     v_sizes := v_sizes || c."maxSize";
     v_bytes := v_bytes || c."maxBytes";
     v_concurrencies := v_concurrencies || c."groupConcurrency";
@@ -172,7 +174,7 @@ BEGIN
   v_now := v_before;
   -- Who finds nothing to do needs no transaction id, and nobody looks where nothing is.
   v_idle := cardinality(p_batches) = 0 AND v_adopting = '{}'
-    AND NOT (p_alone AND @.suspect_waits(v_ids, v_concurrencies, v_now))
+    AND NOT (p_alone AND @.suspect_waits(v_ids, v_caps, v_now))
     AND NOT EXISTS (SELECT FROM unnest(v_ids) WITH ORDINALITY AS u (id, n),
       LATERAL @.look(u.id, v_marks[u.n], v_last, v_before, v_now) AS l WHERE l.due);
   IF NOT v_idle THEN
@@ -205,19 +207,29 @@ BEGIN
   END IF;
   FOR i IN 1 .. cardinality(v_ids) LOOP
     v_free := v_suspect IS NULL AND v_limits[i] > 0;
+    v_beyond := false;
     IF NOT v_idle THEN
       v_turn := @.claim_queue(v_ids[i], v_marks[i],
         CASE WHEN v_suspect IS NULL THEN v_limits[i] ELSE 0 END,
         v_sizes[i], v_bytes[i], v_concurrencies[i], p_incarnation, v_now);
       v_claimed := v_claimed || v_turn.claimed;
-      v_more := v_more OR v_turn.more;
+      v_beyond := v_turn.more;
       v_free := v_free AND cardinality(v_turn.claimed) < v_limits[i];
     END IF;
+    v_frees_at := NULL;
+    IF v_rooms[i] IS NOT NULL THEN
+      v_frees_at := @.note_deliveries(v_ids[i], v_throttles[i], v_claimed, v_now);
+      v_caps[i] := CASE WHEN v_frees_at IS NULL THEN v_concurrencies[i] ELSE 0 END;
+    END IF;
+    v_more := v_more OR (v_beyond AND v_frees_at IS NULL);
     v_look := @.look(v_ids[i], v_marks[i], v_last, v_before, v_now);
     v_marks[i] := v_look.marks;
     -- What is still there is there for others.
     v_contended := v_contended OR (v_free AND v_look.due);
-    v_next_at := least(v_next_at, CASE WHEN NOT v_look.due THEN v_look.next_at
+    v_next_at := least(v_next_at, CASE
+      WHEN v_frees_at IS NOT NULL THEN @.throttled_look(v_frees_at, v_look.due OR
+        @.suspect_waits(v_ids[i:i], v_concurrencies[i:i], v_now), v_look.next_at)
+      WHEN NOT v_look.due THEN v_look.next_at
       WHEN v_free THEN v_now + 2 END);
   END LOOP;
   -- Looser caps are left behind only where something was written anyway, or two processes with
@@ -231,13 +243,13 @@ BEGIN
   RETURN QUERY SELECT 'b', b.id, b.alone, json_build_object('token', b.token,
       'queue', b.queue, 'group', g.name, 'attempt', b.attempt, 'count', b.count,
       'bytes', b.bytes, 'reason', b.reason, 'parent', b.parent, 'root', b.root,
-      'sealedAt', b.sealed_at, 'left', (SELECT s.items FROM @.group_states AS s
+      'sealedAt', b.sealed_at, 'prepared', b.prepared, 'left', (SELECT s.items FROM @.group_states AS s
         WHERE s.grp = b.grp ORDER BY s.version DESC LIMIT 1))::text, NULL
     FROM unnest(v_claimed) WITH ORDINALITY AS u (id, n),
       LATERAL (SELECT * FROM @.batches AS t WHERE t.id = u.id OFFSET 0) AS b,
       LATERAL (SELECT t.name FROM @.groups AS t WHERE t.id = b.grp OFFSET 0) AS g ORDER BY u.n;
   RETURN QUERY SELECT 'm', m.batch, m.count = p.count,
-      json_build_array(m.chunk, m.from_index, m.count, m.indices)::text,
+      json_build_array(m.chunk, m.from_index, m.count, m.indices, m.ids)::text,
       CASE WHEN m.count = p.count THEN p.data
         WHEN m.indices IS NULL THEN @.slice(p.data, m.from_index, m.count)
         ELSE @.pick(p.data, m.indices) END
@@ -246,7 +258,7 @@ BEGIN
       LATERAL (SELECT * FROM @.payloads AS t WHERE t.chunk = m.chunk OFFSET 0) AS p
     ORDER BY u.n, m.place;
   RETURN QUERY SELECT 'x', v_now, v_more, json_build_object('nextAt', v_next_at,
-    'contended', v_contended, 'suspectWaiting', @.suspect_waits(v_ids, v_concurrencies, v_now),
+    'contended', v_contended, 'suspectWaiting', @.suspect_waits(v_ids, v_caps, v_now),
     'marks', (SELECT json_object_agg(u.id, m) FROM unnest(v_ids) WITH ORDINALITY AS u (id, n)
       JOIN LATERAL (SELECT (v_marks[u.n]).*) AS m ON true))::text, NULL;
 END $$;

@@ -5,20 +5,24 @@ import { INTAKE } from "./intake.ts";
 import { KEYS } from "./keys.ts";
 import { LEASES } from "./leases.ts";
 import { LOOK } from "./look.ts";
+import { PREPARATION } from "./preparation.ts";
 import { PROMOTIONS } from "./promotions.ts";
 import { SEAL } from "./seal.ts";
 import { SETTLE } from "./settle.ts";
 import { STATUS } from "./status.ts";
+import { THROTTLE } from "./throttle.ts";
 import { TABLES } from "./tables.ts";
 
 export const initial = [
   TABLES,
   INTAKE,
   KEYS,
+  PREPARATION,
   SEAL,
   CLAIM,
   SETTLE,
   LOOK,
+  THROTTLE,
   EXCHANGE,
   LEASES,
   STATUS,

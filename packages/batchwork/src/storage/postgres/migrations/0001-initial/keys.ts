@@ -163,6 +163,12 @@ LANGUAGE plpgsql AS $$
 DECLARE
   v_chunks bigint[] := ARRAY(SELECT m.chunk FROM @.members AS m WHERE m.batch = ANY (p_batches));
 BEGIN
+  IF EXISTS (SELECT FROM @.members AS m WHERE m.batch = ANY (p_batches) AND m.ids IS NOT NULL) THEN
+    UPDATE @.keys AS k SET expires_at = p_now + k.ttl_ms
+    FROM unnest(p_batches) AS b (id), @.batch_items(b.id) AS i
+    WHERE k.chunk = split_part(i.id, ':', 1)::bigint AND k.idx = split_part(i.id, ':', 2)::int
+      AND i.place <> ALL (p_kept);
+  END IF;
   IF NOT EXISTS (SELECT FROM @.keys AS k WHERE k.chunk = ANY (v_chunks)) THEN
     RETURN;
   END IF;

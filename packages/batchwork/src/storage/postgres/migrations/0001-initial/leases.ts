@@ -30,6 +30,8 @@ DECLARE
   v_strangers bigint[];
   v_tokens int[];
 BEGIN
+  -- A claim whose connection broke may still be under way: what it gets is a stranger, too.
+  PERFORM pg_advisory_xact_lock(@incarnations, p_incarnation::int);
   SELECT array_agg(b.id), array_agg(b.token) INTO v_strangers, v_tokens FROM @.batches AS b
   WHERE b.state = 'leased' AND b.owner = p_incarnation AND NOT EXISTS (
     SELECT FROM unnest(p_batches, p_tokens) AS k (id, token)

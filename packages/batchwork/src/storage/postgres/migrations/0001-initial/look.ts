@@ -1,6 +1,22 @@
 /** What there is to claim in a queue, and where the searches of a process begin. */
 
 export const LOOK = String.raw`
+-- How many batches of a group are leased, whatever its state says.
+CREATE FUNCTION @.leased_in(p_group bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN (SELECT count(*) FROM @.batches AS l WHERE l.grp = p_group AND l.state = 'leased');
+END $$;
+
+-- True when a suspect waits that only a process that runs nothing may have.
+CREATE FUNCTION @.suspect_waits(p_queues int[], p_concurrencies bigint[], p_now bigint)
+RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN EXISTS (
+    SELECT FROM unnest(p_queues, p_concurrencies) AS u (id, cap)
+      JOIN @.batches AS b ON b.queue = u.id AND b.state = 'ready' AND b.suspect
+    WHERE b.run_at <= p_now AND @.leased_in(b.grp) < u.cap);
+END $$;
+
 -- Looks where a claim of the queue would look. due: something is there now. next_at: when there may
 -- be something that is not there now. Moves the marks: p_last is the id given out last when this
 -- transaction looked before it got its own id, p_before the time.

@@ -10,11 +10,11 @@ BEGIN
   PERFORM FROM @.batches AS b WHERE b.id = ANY (p_batches) ORDER BY b.id FOR UPDATE;
 END $$;
 
--- The items of a batch, by place.
+-- The items of a batch, by place. id: where it is not that of the place in the chunk.
 CREATE FUNCTION @.batch_items(p_batch bigint)
-RETURNS TABLE (place int, member int, chunk bigint, index int) LANGUAGE sql STABLE AS $$
+RETURNS TABLE (place int, member int, chunk bigint, index int, id text) LANGUAGE sql STABLE AS $$
   SELECT (row_number() OVER (ORDER BY m.place, n.n) - 1)::int, m.place, m.chunk,
-    coalesce(m.indices[n.n], m.from_index + n.n - 1)
+    coalesce(m.indices[n.n], m.from_index + n.n - 1), m.ids[n.n]
   FROM @.members AS m CROSS JOIN LATERAL generate_series(1, m.count) AS n (n)
   WHERE m.batch = p_batch
 $$;
@@ -72,7 +72,7 @@ BEGIN
     FROM @.payloads AS p, unnest(string_to_array(p.data, E',\n')) WITH ORDINALITY AS i (text, n)
     WHERE p.chunk IN (SELECT m.chunk FROM @.members AS m WHERE m.batch = p_batch)
   )
-  SELECT b.queue, g.name, i.text, i.chunk || ':' || i.index, d.error, p_attempts, p_crashes,
+  SELECT b.queue, g.name, i.text, coalesce(t.id, i.chunk || ':' || i.index), d.error, p_attempts, p_crashes,
     b.id, coalesce(b.root, b.id), p_now, CASE WHEN q.notify THEN 0 END
   FROM unnest(p_positions, p_errors) AS d (place, error)
     JOIN @.batch_items(p_batch) AS t ON t.place = d.place
@@ -85,22 +85,25 @@ END $$;
 
 -- Puts the items at these positions into a new batch. Its crash record is clean: the handler ended.
 CREATE FUNCTION @.insert_child(
-  p_parent @.batches, p_chunks bigint[], p_indices int[], p_attempt int, p_run_at bigint,
-  p_error text, p_now bigint
+  p_parent @.batches, p_chunks bigint[], p_indices int[], p_ids text[], p_attempt int,
+  p_run_at bigint, p_error text, p_now bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_id bigint;
 BEGIN
   INSERT INTO @.batches (queue, grp, state, token, attempt, run_at, count, reason, parent, root,
-      first_chunk, sealed_at, error)
+      first_chunk, prepared, sealed_at, error)
     VALUES (p_parent.queue, p_parent.grp, 'ready', 0, p_attempt, p_run_at,
       cardinality(p_chunks), p_parent.reason, p_parent.id, coalesce(p_parent.root, p_parent.id),
-      p_chunks[1], p_now, p_error)
+      -- What it was made of is gone when the batch was prepared.
+      CASE WHEN p_parent.prepared THEN p_parent.first_chunk ELSE p_chunks[1] END,
+      p_parent.prepared, p_now, p_error)
     RETURNING id INTO v_id;
-  INSERT INTO @.members (batch, place, chunk, from_index, count, indices)
+  INSERT INTO @.members (batch, place, chunk, from_index, count, indices, ids)
     SELECT v_id, row_number() OVER (ORDER BY min(i.n)), i.chunk, min(i.index), count(*),
-      CASE WHEN max(i.index) - min(i.index) + 1 <> count(*) THEN array_agg(i.index ORDER BY i.n) END
-    FROM unnest(p_chunks, p_indices) WITH ORDINALITY AS i (chunk, index, n)
+      CASE WHEN max(i.index) - min(i.index) + 1 <> count(*) THEN array_agg(i.index ORDER BY i.n) END,
+      CASE WHEN count(i.id) > 0 THEN array_agg(i.id ORDER BY i.n) END
+    FROM unnest(p_chunks, p_indices, p_ids) WITH ORDINALITY AS i (chunk, index, id, n)
     GROUP BY i.chunk;
 END $$;
 
@@ -113,13 +116,15 @@ DECLARE
   v_retry_at bigint;
   v_chunks bigint[];
   v_indices int[];
+  v_ids text[];
   v_child json;
   v_gone int[];
   v_freed bigint[];
   v_counts int[];
 BEGIN
-  SELECT array_agg(i.chunk ORDER BY i.place), array_agg(i.index ORDER BY i.place)
-    INTO v_chunks, v_indices FROM @.batch_items(p_batch.id) AS i;
+  SELECT array_agg(i.chunk ORDER BY i.place), array_agg(i.index ORDER BY i.place),
+      array_agg(i.id ORDER BY i.place)
+    INTO v_chunks, v_indices, v_ids FROM @.batch_items(p_batch.id) AS i;
   PERFORM @.bury(p_batch.id,
     ARRAY(SELECT (d.value->>'position')::int
       FROM json_array_elements(p_outcome->'dead') WITH ORDINALITY AS d (value, n) ORDER BY d.n),
@@ -139,6 +144,7 @@ BEGIN
     PERFORM @.insert_child(p_batch,
       array_agg(v_chunks[p.place + 1] ORDER BY p.n),
       array_agg(v_indices[p.place + 1] ORDER BY p.n),
+      array_agg(v_ids[p.place + 1] ORDER BY p.n),
       (v_child->>'attempt')::int, v_run_at, v_child->>'error', p_now)
     FROM (SELECT value::text::int AS place, n
       FROM json_array_elements(v_child->'positions') WITH ORDINALITY AS e (value, n)) AS p;

@@ -159,6 +159,8 @@ CREATE TABLE @.batches (
   first_chunk bigint NOT NULL,
   -- True when its group is to hear of its end: the claim had a limit to keep.
   tells boolean NOT NULL DEFAULT false,
+  -- True when the items are what beforeFlush made of them.
+  prepared boolean NOT NULL DEFAULT false,
   -- True while the current lease was given to a process that runs nothing else.
   alone boolean NOT NULL DEFAULT false,
   suspect boolean NOT NULL DEFAULT false,
@@ -189,6 +191,8 @@ CREATE TABLE @.members (
   count int NOT NULL,
   -- The indices, where they do not follow one another.
   indices int[],
+  -- The ids of the items, where they were moved to this chunk and kept the ids they had before.
+  ids text[],
   PRIMARY KEY (batch, place),
   UNIQUE (chunk, from_index)
 );
