@@ -2,8 +2,12 @@
  * Counts what a bill counts: every execution of a function, nested and component calls included, by
  * wrapping the handlers of registered functions. And hop latency: nothing scheduled starts sooner.
  */
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { GenericMutationCtx, GenericDataModel } from "convex/server";
 import { afterEach, beforeEach } from "vitest";
 import type { Modules } from "./stage.js";
+
+type Kind = "query" | "mutation" | "action";
 
 /** What a Convex function looks like to a test backend. */
 interface Registered {
@@ -13,9 +17,32 @@ interface Registered {
   _handler?: (...args: unknown[]) => unknown;
 }
 
-/** Executions by "folder/module:function". */
+/** What was executed, read and written. */
+export interface Bill {
+  query: number;
+  mutation: number;
+  action: number;
+  /** Transactions: queries and mutations that are not part of another one. */
+  transactions: number;
+  documentsRead: number;
+  documentsWritten: number;
+  bytesRead: number;
+  bytesWritten: number;
+}
+
+/** Executions by "folder/module:function", and the bill. */
 export class Meter {
   readonly counts = new Map<string, number>();
+  readonly bill: Bill = {
+    query: 0,
+    mutation: 0,
+    action: 0,
+    transactions: 0,
+    documentsRead: 0,
+    documentsWritten: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
+  };
 
   /** Wraps every function of these modules, once; later meters count the same functions. */
   static async over(folder: string, modules: Modules): Promise<void> {
@@ -43,27 +70,62 @@ let current: Meter | undefined;
 
 const wrapped = new WeakSet<Registered>();
 
+/** Whether the function that runs is part of a transaction. */
+const inTransaction = new AsyncLocalStorage<boolean>();
+
 function wrap(name: string, fn: Registered): void {
-  const isFunction = fn.isQuery ?? fn.isMutation ?? fn.isAction ?? false;
+  const kind = kindOf(fn);
   const { _handler: handler } = fn;
-  if (!isFunction || handler === undefined || wrapped.has(fn)) return;
+  if (kind === null || handler === undefined || wrapped.has(fn)) return;
   wrapped.add(fn);
   fn._handler = (...args) => {
-    const counts = current?.counts;
-    counts?.set(name, (counts.get(name) ?? 0) + 1);
-    return handler(...args);
+    const meter = current;
+    if (meter === undefined) return handler(...args);
+    meter.counts.set(name, (meter.counts.get(name) ?? 0) + 1);
+    meter.bill[kind]++;
+    const isRoot = kind !== "action" && inTransaction.getStore() !== true;
+    return inTransaction.run(kind !== "action", async () => {
+      const result = await handler(...args);
+      if (isRoot) await account(meter.bill, args[0] as GenericMutationCtx<GenericDataModel>);
+      return result;
+    });
   };
+}
+
+/** The platform's own figures of the transaction, as of its end. */
+async function account(bill: Bill, ctx: GenericMutationCtx<GenericDataModel>): Promise<void> {
+  const used = await ctx.meta.getTransactionMetrics();
+  bill.transactions++;
+  bill.documentsRead += used.documentsRead.used;
+  bill.documentsWritten += used.documentsWritten.used;
+  bill.bytesRead += used.bytesRead.used;
+  bill.bytesWritten += used.bytesWritten.used;
+}
+
+function kindOf({ isQuery, isMutation, isAction }: Registered): Kind | null {
+  if (isQuery === true) return "query";
+  if (isMutation === true) return "mutation";
+  return isAction === true ? "action" : null;
 }
 
 /** Every timer takes at least `ms`: the scheduler's latency. Use after `useVirtualTime`. */
 export function useHopLatency(ms: number): void {
-  let original = globalThis.setTimeout;
+  let restore: (() => void) | undefined;
   beforeEach(() => {
-    original = globalThis.setTimeout;
-    const later = ((then: () => void, delay = 0) => original(then, Math.max(ms, delay))) as never;
-    globalThis.setTimeout = later;
+    ({ restore } = slowTimers(ms));
   });
-  afterEach(() => {
-    globalThis.setTimeout = original;
-  });
+  afterEach(() => restore?.());
+}
+
+/** Makes every timer take at least `ms`. Returns the exact one, and how to undo it. */
+export function slowTimers(ms: number): { exact: typeof setTimeout; restore: () => void } {
+  const exact = globalThis.setTimeout;
+  const later = ((then: () => void, delay = 0) => exact(then, Math.max(ms, delay))) as never;
+  globalThis.setTimeout = later;
+  return {
+    exact,
+    restore: () => {
+      globalThis.setTimeout = exact;
+    },
+  };
 }

@@ -43,10 +43,13 @@ async function settle(): Promise<void> {
   }
 }
 
-/** Lets `ms` of virtual time pass, timer by timer. */
-export async function advance(ms: number): Promise<void> {
+/** Lets `ms` of virtual time pass, timer by timer; `timer`: one that is exact, where others are slow. */
+export async function advance(
+  ms: number,
+  timer: (then: () => void, ms: number) => unknown = setTimeout,
+): Promise<void> {
   let over = false;
-  setTimeout(() => {
+  timer(() => {
     over = true;
   }, ms);
   await settle();

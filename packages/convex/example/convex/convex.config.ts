@@ -7,6 +7,7 @@ const app = defineApp();
 app.use(batch);
 app.use(pool);
 app.use(pool, { name: "serialPool", env: { LOG_LEVEL: "WARN" } });
+app.use(pool, { name: "reminderPool" });
 app.use(worker);
 
 export default app;

@@ -32,18 +32,14 @@ export interface OnCompleteDefinition<
   handler: (ctx: GenericMutationCtx<DataModel>, args: Ended<Context, Returns>) => Promise<void>;
 }
 
-export type RegisteredOnComplete<
-  Context extends AnyValidator,
-  Returns extends AnyValidator,
-> = RegisteredMutation<"internal", OnCompleteArgs<Infer<Context>, Infer<Returns>>, null>;
-
 export function defineOnComplete<
   DataModel extends GenericDataModel,
   Context extends AnyValidator,
   Returns extends AnyValidator,
 >(
   definition: OnCompleteDefinition<DataModel, Context, Returns>,
-): RegisteredOnComplete<Context, Returns> {
+  // Not behind a name of our own: Convex finds the arguments by the name of this very type.
+): RegisteredMutation<"internal", OnCompleteArgs<Infer<Context>, Infer<Returns>>, null> {
   const { context, returnValue, handler } = definition;
   const anything: AnyValidator = v.optional(v.any());
   const registered: unknown = internalMutationGeneric({
@@ -55,5 +51,9 @@ export function defineOnComplete<
       return null;
     },
   });
-  return registered as RegisteredOnComplete<Context, Returns>;
+  return registered as RegisteredMutation<
+    "internal",
+    OnCompleteArgs<Infer<Context>, Infer<Returns>>,
+    null
+  >;
 }

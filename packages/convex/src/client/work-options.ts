@@ -83,8 +83,8 @@ interface CommonOptions<Context, ReturnValue> {
   /** Smaller goes first; any whole number. Default: 0. */
   priority?: number;
   /**
-   * Mutations: run each in a transaction of its own, instead of up to 16 in one, as
-   * sub-transactions. Default: false.
+   * Runs each mutation, and calls each `onComplete`, in a transaction that it shares with no other
+   * one, instead of up to 16 in one, as sub-transactions. Default: false.
    */
   isolate?: boolean;
 }

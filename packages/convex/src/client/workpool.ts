@@ -6,17 +6,14 @@ import {
   type FunctionType,
   type FunctionVisibility,
   type GenericDataModel,
+  type RegisteredMutation,
 } from "convex/server";
-import type { VAny } from "convex/values";
+import type { Infer, VAny } from "convex/values";
 import type { ComponentApi } from "../pool/_generated/component.js";
 import type { RunActionCtx, RunMutationCtx, RunQueryCtx } from "./contexts.js";
 import { poolCtx, pollResult, type PoolCtx } from "./pool-ctx.js";
-import {
-  defineOnComplete,
-  type OnCompleteDefinition,
-  type RegisteredOnComplete,
-} from "./on-complete.js";
-import type { AnyValidator, RunResult, WorkId, WorkStatus } from "./work-id.js";
+import { defineOnComplete, type OnCompleteDefinition } from "./on-complete.js";
+import type { AnyValidator, OnCompleteArgs, RunResult, WorkId, WorkStatus } from "./work-id.js";
 import {
   callsOf,
   nameOf,
@@ -175,7 +172,7 @@ export class Workpool {
     Returns extends AnyValidator = VAny<unknown, "optional">,
   >(
     definition: OnCompleteDefinition<DataModel, Context, Returns>,
-  ): RegisteredOnComplete<Context, Returns> {
+  ): RegisteredMutation<"internal", OnCompleteArgs<Infer<Context>, Infer<Returns>>, null> {
     return defineOnComplete(definition);
   }
 

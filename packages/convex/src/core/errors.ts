@@ -30,6 +30,8 @@ export type ErrorCode =
   | "LEASE_LOST"
   /** The handler ran longer than `timeout`. */
   | "HANDLER_TIMEOUT"
+  /** A hook returned what it may not return; see its description. */
+  | "HOOK_INVALID"
   /** `flush()` was awaited inside a handler of the group it would have to wait for. */
   | "FLUSH_IN_HANDLER"
   /** The function given to `ctx.tx` returned a promise: nothing of it was kept. */

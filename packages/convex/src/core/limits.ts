@@ -86,6 +86,9 @@ export const BATCH_ITEMS_MAX = 100_000;
 /** Batches that one process runs at a time, of one definition; each holds its items in memory. */
 export const CONCURRENCY_MAX = 1000;
 
+/** Deliveries that a throttle allows in one span. Whoever wants more wants none. */
+export const DELIVERIES_MAX = 1_000_000;
+
 /** Retries of one item. Whoever wants more wants a monitor, not a queue. */
 export const RETRIES_MAX = 10_000;
 

@@ -34,7 +34,9 @@ export async function cancelPlaces(
     isCalling = true;
     const workId = `${row.chunk}:${place}`;
     const now = { attempts: 0, error: "", dueAt: Date.now() };
-    await ctx.db.insert("callbacks", { ...callback, workId, result, ...now });
+    const { handle, context } = callback;
+    const kept = { handle, ...(context === undefined ? {} : { context }) };
+    await ctx.db.insert("callbacks", { ...kept, workId, result, ...now });
   }
   const silent = outcomes.map(({ callback: _, ...outcome }) => outcome);
   for (let dealt = 0; dealt < silent.length;) {

@@ -30,6 +30,9 @@ export const GROUP_MAX = 16;
 /** Share of a transaction's budget that a group may use before it is cut. */
 export const GROUP_BUDGET_SHARE = 0.25;
 
+/** Share of a transaction's budget that user functions leave to what records their end. */
+export const SETTLE_BUDGET_SHARE = 0.125;
+
 /** Outcomes that make a settlement due. */
 export const SETTLE_COUNT = 16;
 

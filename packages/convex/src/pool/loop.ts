@@ -193,7 +193,9 @@ export const monitor = internalMutation({
     let lost = busy === null;
     if (parking?.parked !== true) {
       const scheduled = [gate.run, loop.run, parking?.run].filter((id) => id !== undefined);
-      const rows = await Promise.all(scheduled.map((id) => ctx.db.system.get(id)));
+      const rows = await Promise.all(
+        scheduled.map((id) => ctx.db.system.get("_scheduled_functions", id)),
+      );
       lost = rows.every((row) => fateOf(row) === "over");
     }
     if (lost) {

@@ -5,10 +5,10 @@ import { errorText } from "../base/sizes.js";
 import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "./_generated/server.js";
-import { GROUP_MAX } from "./limits.js";
+import { GROUP_BUDGET_SHARE, GROUP_MAX, SETTLE_BUDGET_SHARE } from "./limits.js";
 import { outcomeOf } from "./outcome.js";
 import { endRun, takenOf } from "./runs.js";
-import { isBudgetUsed, settleOutcomes } from "./settlement.js";
+import { isBudgetUsed, limitsOf, settleOutcomes } from "./settlement.js";
 import type { Outcome, Result, Taken } from "./validators.js";
 
 /** Runs the mutations of one work row: as many as one transaction should, then the rest. */
@@ -64,15 +64,27 @@ async function runGroup(ctx: MutationCtx, taken: Taken, size: number): Promise<O
     else {
       try {
         const handle = taken.fn.handle as FunctionHandle<"mutation">;
-        const returnValue = (await ctx.runMutation(handle, item.args as object)) as
-          Value | undefined;
+        // The first has the transaction but for its settlement; who comes after it has less.
+        const share = outcomes.length === 0 ? 1 - SETTLE_BUDGET_SHARE : GROUP_BUDGET_SHARE;
+        const transactionLimits = await limitsOf(ctx, share);
+        const returnValue = (await ctx.runMutation(handle, item.args as object, {
+          transactionLimits,
+        })) as Value | undefined;
         result = { kind: "success", returnValue: returnValue ?? null };
       } catch (thrown) {
-        if (outcomes.length > 0 && (await isBudgetUsed(ctx))) break;
+        if (outcomes.length > 0 && (isLimit(thrown) || (await isBudgetUsed(ctx)))) break;
         result = { kind: "failed", error: errorText(thrown) };
       }
     }
     outcomes.push(outcomeOf(taken, item, result));
   }
   return outcomes;
+}
+
+/**
+ * Whether this may be the platform's word for a limit. What was written is taken back and counts no
+ * more, so the metrics do not tell. Being wrong costs one more run, alone.
+ */
+function isLimit(thrown: unknown): boolean {
+  return thrown instanceof Error && /limit|too (?:much|many|large|long)/iv.test(thrown.message);
 }

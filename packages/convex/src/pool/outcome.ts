@@ -5,17 +5,19 @@ type Item = Taken["items"][number];
 
 /** The final outcome: with its callback, unless this kind of end was excluded. */
 export function outcomeOf(taken: Taken, item: Item, result: Result): Outcome {
-  const { work, onComplete, keepMs } = taken;
+  const { work, onComplete, keepMs, isolate } = taken;
   const isWanted = onComplete !== undefined && onComplete.exclude?.includes(result.kind) !== true;
   const { context } = item;
+  const more = {
+    ...(context === undefined ? {} : { context }),
+    ...(isolate === true ? { isolate } : {}),
+  };
   return {
     work,
     place: item.place,
     result,
     ...(keepMs === undefined ? {} : { keepMs }),
-    ...(isWanted
-      ? { callback: { handle: onComplete.handle, ...(context === undefined ? {} : { context }) } }
-      : {}),
+    ...(isWanted ? { callback: { handle: onComplete.handle, ...more } } : {}),
   };
 }
 

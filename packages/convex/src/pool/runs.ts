@@ -90,7 +90,7 @@ async function load(ctx: QueryCtx, row: Doc<"work">): Promise<Taken | null> {
 
 /** A work row and its payload, as an executor works on them: what is not settled yet. */
 export function takenOf(row: Doc<"work">, chunk: Doc<"chunks">): Taken {
-  const { fn, onComplete, retry, keepMs, contexts } = chunk;
+  const { fn, onComplete, retry, keepMs, contexts, isolate } = chunk;
   const places = row.places ?? chunk.items.map((_, place) => place);
   const items = places
     .filter((place) => row.done?.includes(place) !== true)
@@ -111,6 +111,7 @@ export function takenOf(row: Doc<"work">, chunk: Doc<"chunks">): Taken {
     ...(onComplete === undefined ? {} : { onComplete }),
     ...(retry === undefined ? {} : { retry }),
     ...(keepMs === undefined ? {} : { keepMs }),
+    ...(isolate === undefined ? {} : { isolate }),
   };
 }
 

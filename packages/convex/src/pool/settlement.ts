@@ -9,6 +9,7 @@ import {
   EXPIRY_STEP_MS,
   GROUP_BUDGET_SHARE,
   GROUP_MAX,
+  SETTLE_BUDGET_SHARE,
   SETTLE_COUNT_MAX,
 } from "./limits.js";
 import type { Outcome } from "./validators.js";
@@ -31,11 +32,11 @@ export async function settleOutcomes(
   outcomes: readonly Outcome[],
 ): Promise<number> {
   const rows = new Map<Id<"work">, Row | null>();
-  const used = { bytes: 0, callbacks: 0 };
+  const used = { bytes: 0, callbacks: 0, isIsolated: false };
   let delayed = false;
   let dealt = 0;
   for (const outcome of outcomes) {
-    if (dealt > 0 && (await isFull(ctx, dealt, used))) break;
+    if (dealt > 0 && (isApart(outcome, used) || (await isFull(ctx, dealt, used)))) break;
     dealt++;
     if (!rows.has(outcome.work)) {
       const found = await ownRow(ctx, outcome.work, executor);
@@ -46,12 +47,29 @@ export async function settleOutcomes(
     const own = rows.get(outcome.work) ?? null;
     if (own === null || own.done.includes(outcome.place)) continue;
     own.done.push(outcome.place);
-    if (outcome.callback !== undefined && outcome.retryAt === undefined) used.callbacks++;
+    if (isCalling(outcome)) {
+      used.callbacks++;
+      used.isIsolated ||= outcome.callback?.isolate === true;
+    }
     if (!(await settleOne(ctx, own, outcome))) delayed = true;
   }
   for (const own of rows.values()) if (own !== null) await close(ctx, own);
   if (delayed) await wakeForDelayed(ctx);
   return dealt;
+}
+
+/** Whether its end calls back. */
+function isCalling({ callback, retryAt }: Outcome): boolean {
+  return callback !== undefined && retryAt === undefined;
+}
+
+/** Whether the callback is not to share the transaction with those that were called in it. */
+function isApart(
+  outcome: Outcome,
+  used: { readonly callbacks: number; readonly isIsolated: boolean },
+): boolean {
+  if (used.callbacks === 0 || !isCalling(outcome)) return false;
+  return used.isIsolated || outcome.callback?.isolate === true;
 }
 
 /** Whether one more outcome is too much for one transaction. */
@@ -120,7 +138,9 @@ async function callBack(
   const { handle, context } = callback as NonNullable<typeof callback>;
   const workId = `${chunk}:${place}`;
   try {
-    await ctx.runMutation(handle as FunctionHandle<"mutation">, { workId, context, result });
+    const args = { workId, context, result };
+    const transactionLimits = await limitsOf(ctx, 1 - SETTLE_BUDGET_SHARE);
+    await ctx.runMutation(handle as FunctionHandle<"mutation">, args, { transactionLimits });
     return true;
   } catch (thrown) {
     const dueAt = Date.now() + CALLBACK_BACKOFF_MS;
@@ -175,5 +195,16 @@ export async function isBudgetUsed(ctx: MutationCtx): Promise<boolean> {
   const metrics = await ctx.meta.getTransactionMetrics();
   return Object.values(metrics).some(
     ({ used, remaining }) => used > (used + remaining) * GROUP_BUDGET_SHARE,
+  );
+}
+
+/** What a user's function may use, so that the transaction stays below a share of each budget. */
+export async function limitsOf(ctx: MutationCtx, share: number): Promise<Record<string, number>> {
+  const metrics = await ctx.meta.getTransactionMetrics();
+  return Object.fromEntries(
+    Object.entries(metrics).map(([name, { used, remaining }]) => [
+      name,
+      Math.max(1, Math.floor((used + remaining) * share) - used),
+    ]),
   );
 }

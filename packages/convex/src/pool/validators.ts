@@ -64,7 +64,12 @@ export const vQueue = v.object({ pool: v.string(), priority: v.number() });
 export const vRunKind = v.union(v.literal("action"), v.literal("inline"), v.literal("mutation"));
 
 /** What a settlement needs to know to call back. */
-export const vCallback = v.object({ handle: v.string(), context: v.optional(vValue) });
+export const vCallback = v.object({
+  handle: v.string(),
+  context: v.optional(vValue),
+  /** In a settlement with no other callback. */
+  isolate: v.optional(v.boolean()),
+});
 
 /** How one attempt of one item ended. */
 export const vOutcome = v.object({
@@ -95,6 +100,7 @@ export const vTaken = v.object({
   onComplete: v.optional(vOnComplete),
   retry: v.optional(vRetry),
   keepMs: v.optional(v.number()),
+  isolate: v.optional(v.boolean()),
 });
 
 export type FunctionType = Infer<typeof vFunctionType>;

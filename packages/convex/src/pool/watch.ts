@@ -24,7 +24,7 @@ export const look = internalMutation({
       .unique();
     if (run === null) return null;
     const look = args.look + 1;
-    if (fateOf(await ctx.db.system.get(run.run)) === "alive") {
+    if (fateOf(await ctx.db.system.get("_scheduled_functions", run.run)) === "alive") {
       const delay = watchDelayMs(look);
       const watch = await ctx.scheduler.runAfter(delay, internal.watch.look, { ...args, look });
       await ctx.db.patch("executors", run._id, { watch });

@@ -1,32 +1,47 @@
 /** The worker's tables. Who writes a table, and when, is what keeps pings from waiting. */
 import { defineSchema, defineTable } from "convex/server";
 import { v } from "convex/values";
+import { vValue } from "../base/values.js";
+import { vConfig } from "./validators.js";
 
 export default defineSchema({
-  /** One row per name. Read by every ping; written when the loop sleeps, wakes, stops or moves. */
+  /**
+   * One row per name. Read by every ping; written when the worker sleeps, wakes, stops, or begins
+   * or ends to fail.
+   */
   workers: defineTable({
     name: v.string(),
     state: v.union(v.literal("idle"), v.literal("running"), v.literal("stopped")),
-    /** The turn of the loop that a waker schedules. */
-    turn: v.number(),
     workQuery: v.string(),
     workerMutation: v.string(),
-    config: v.object({ debounceMs: v.optional(v.number()), monitorLagMs: v.optional(v.number()) }),
-    /** A differing declaration was reported. */
+    config: vConfig,
+    /** Its latest turn failed: a ping may bring another declaration while it runs. */
+    failing: v.boolean(),
+    /** A differing declaration was reported, since it was last woken. */
     warned: v.boolean(),
-    /** The turn that is scheduled while idle, for work that is due later. */
-    timer: v.optional(v.object({ at: v.number(), run: v.id("_scheduled_functions") })),
   }).index("by_name", ["name"]),
 
-  /** One row per name: the loop's memory. Written by the loop at every turn. */
+  /** One row per name: the loop's memory. Written by the loop at every turn, else by its wakers. */
   loops: defineTable({
     worker: v.id("workers"),
+    /** The fencing token: any turn with another number was superseded, and changes nothing. */
     turn: v.number(),
+    /** The next turn, and when it is due; while idle, a turn for work that is due later. */
     run: v.optional(v.id("_scheduled_functions")),
-    monitor: v.optional(v.id("_scheduled_functions")),
-    cursor: v.optional(v.any()),
-    /** Failures in a row, of the same batch. */
+    runAt: v.number(),
+    cursor: v.optional(vValue),
+    /** When it last had work, or was woken. */
+    workedAt: v.number(),
+    /** Failures in a row. */
     failures: v.number(),
     lastError: v.optional(v.object({ message: v.string(), at: v.number() })),
+    /** A digest of the latest batch, if it left no trace: no write, no new cursor. */
+    untouched: v.optional(v.string()),
+  }).index("by_worker", ["worker"]),
+
+  /** One row per name: who looks after the loop. Written by the monitor, and at transitions. */
+  monitors: defineTable({
+    worker: v.id("workers"),
+    run: v.optional(v.id("_scheduled_functions")),
   }).index("by_worker", ["worker"]),
 });

@@ -31,6 +31,9 @@ export const jobs = {
     { name: string; fail?: boolean; bytes?: number },
     string
   >("jobs:write"),
+  writeMany: makeFunctionReference<"mutation", { name: string; rows: number }, string>(
+    "jobs:writeMany",
+  ),
   read: makeFunctionReference<"query", { name: string }, string>("jobs:read"),
   through: makeFunctionReference<"action", Record<string, never>, string[]>("jobs:through"),
   ended: makeFunctionReference<"mutation">("jobs:ended"),

@@ -8,13 +8,19 @@
  * @module
  */
 
+import type * as reminders from "../reminders.js";
+import type * as users from "../users.js";
+
 import type {
   ApiFromModules,
   FilterApi,
   FunctionReference,
 } from "convex/server";
 
-declare const fullApi: ApiFromModules<{}>;
+declare const fullApi: ApiFromModules<{
+  reminders: typeof reminders;
+  users: typeof users;
+}>;
 
 /**
  * A utility for referencing Convex functions in your app's public API.
@@ -46,5 +52,6 @@ export declare const components: {
   batch: import("../../../src/batch/_generated/component.js").ComponentApi<"batch">;
   pool: import("../../../src/pool/_generated/component.js").ComponentApi<"pool">;
   serialPool: import("../../../src/pool/_generated/component.js").ComponentApi<"serialPool">;
+  reminderPool: import("../../../src/pool/_generated/component.js").ComponentApi<"reminderPool">;
   worker: import("../../../src/worker/_generated/component.js").ComponentApi<"worker">;
 };

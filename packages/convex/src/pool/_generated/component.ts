@@ -132,7 +132,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               | { kind: "failed"; error: string }
               | { kind: "canceled" };
             retryAt?: number;
-            callback?: { handle: string; context?: any };
+            callback?: { handle: string; context?: any; isolate?: boolean };
             keepMs?: number;
           }>;
           settled: number;
@@ -179,6 +179,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               base: number;
             };
             keepMs?: number;
+            isolate?: boolean;
           }>;
           taken: number;
           slots: number;

@@ -8,7 +8,13 @@
  * @module
  */
 
+import type * as answer from "../answer.js";
 import type * as lib from "../lib.js";
+import type * as limits from "../limits.js";
+import type * as loop from "../loop.js";
+import type * as monitor from "../monitor.js";
+import type * as validators from "../validators.js";
+import type * as wake from "../wake.js";
 
 import type {
   ApiFromModules,
@@ -18,7 +24,13 @@ import type {
 import { anyApi, componentsGeneric } from "convex/server";
 
 const fullApi: ApiFromModules<{
+  answer: typeof answer;
   lib: typeof lib;
+  limits: typeof limits;
+  loop: typeof loop;
+  monitor: typeof monitor;
+  validators: typeof validators;
+  wake: typeof wake;
 }> = anyApi as any;
 
 /**

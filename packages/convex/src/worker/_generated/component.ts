@@ -24,11 +24,91 @@ import type { FunctionReference } from "convex/server";
 export type ComponentApi<Name extends string | undefined = string | undefined> =
   {
     lib: {
+      explain: FunctionReference<
+        "query",
+        "internal",
+        { name: string },
+        null | {
+          name: string;
+          state: "idle" | "running" | "stopped";
+          config: { debounceMs?: number; monitorLagMs?: number };
+          failures: number;
+          lastError?: { message: string; at: number };
+          nextTurnAt?: number;
+          workedAt: number;
+        },
+        Name
+      >;
+      getCursor: FunctionReference<
+        "query",
+        "internal",
+        { name: string },
+        any,
+        Name
+      >;
+      kick: FunctionReference<
+        "mutation",
+        "internal",
+        { name: string },
+        null,
+        Name
+      >;
+      list: FunctionReference<
+        "query",
+        "internal",
+        { after?: string; limit?: number },
+        Array<{
+          name: string;
+          state: "idle" | "running" | "stopped";
+          failing: boolean;
+        }>,
+        Name
+      >;
+      ping: FunctionReference<
+        "mutation",
+        "internal",
+        {
+          name: string;
+          workQuery: string;
+          workerMutation: string;
+          config?: { debounceMs?: number; monitorLagMs?: number };
+        },
+        null,
+        Name
+      >;
+      remove: FunctionReference<
+        "mutation",
+        "internal",
+        { name: string },
+        boolean,
+        Name
+      >;
+      setCursor: FunctionReference<
+        "mutation",
+        "internal",
+        { name: string; cursor?: any },
+        null,
+        Name
+      >;
+      start: FunctionReference<
+        "mutation",
+        "internal",
+        { name: string },
+        null,
+        Name
+      >;
       status: FunctionReference<
         "query",
         "internal",
         { name: string },
         null | { kind: "idle" } | { kind: "running" } | { kind: "stopped" },
+        Name
+      >;
+      stop: FunctionReference<
+        "mutation",
+        "internal",
+        { name: string },
+        null,
         Name
       >;
     };

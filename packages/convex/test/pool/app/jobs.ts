@@ -62,6 +62,17 @@ export const write = internalMutationGeneric({
   },
 });
 
+/** Writes many rows of 900 KB. */
+export const writeMany = internalMutationGeneric({
+  args: { name: v.string(), rows: v.number() },
+  handler: async (ctx, { name, rows }) => {
+    for (let row = 0; row < rows; row++) {
+      await ctx.db.insert("ran", { name: name + "x".repeat(900_000), at: row });
+    }
+    return name;
+  },
+});
+
 export const read = internalQueryGeneric({
   args: { name: v.string() },
   handler: async (_, { name }) => `read ${name}`,

@@ -1,0 +1,3 @@
+import { componentsGeneric } from "convex/server";
+
+export const components = componentsGeneric();

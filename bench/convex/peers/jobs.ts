@@ -1,0 +1,1 @@
+export { act, ended, write } from "../jobs.ts";

@@ -1,0 +1,8 @@
+import { defineSchema, defineTable } from "convex/server";
+import { v } from "convex/values";
+
+export default defineSchema({
+  users: defineTable({ n: v.number() }),
+  /** Jobs whose `onComplete` ran. */
+  completed: defineTable({ jobId: v.string(), processedCount: v.number() }),
+});

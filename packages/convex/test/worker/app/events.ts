@@ -1,0 +1,124 @@
+/** The user's functions: a queue that is deleted, and one that is followed by a cursor. */
+import {
+  internalMutationGeneric,
+  internalQueryGeneric,
+  type DataModelFromSchemaDefinition,
+  type MutationBuilder,
+  type QueryBuilder,
+} from "convex/server";
+import { v } from "convex/values";
+import { defineBatchWorkerValidators, ping } from "../../../src/client/worker.js";
+import { components, internal } from "./_generated/api.js";
+import type schema from "./schema.js";
+import { watched } from "./watched.js";
+
+type DataModel = DataModelFromSchemaDefinition<typeof schema>;
+
+const internalMutation = internalMutationGeneric as MutationBuilder<DataModel, "internal">;
+const internalQuery = internalQueryGeneric as QueryBuilder<DataModel, "internal">;
+
+const deleted = defineBatchWorkerValidators({
+  batch: { ids: v.array(v.id("events")), values: v.array(v.number()) },
+});
+
+export const getBatch = internalQuery({
+  args: deleted.vQueryArgs,
+  returns: deleted.vQueryReturns,
+  handler: async (ctx) => {
+    watched.queries++;
+    if (watched.queryFails-- > 0) throw new Error("no answer");
+    const events = await ctx.db.query("events").take(watched.batchSize);
+    if (events.length === 0) return { kind: "idle" as const, ...watched.idle };
+    return { batch: { ids: events.map(({ _id }) => _id), values: events.map((e) => e.value) } };
+  },
+});
+
+export const processBatch = internalMutation({
+  args: deleted.vMutationArgs,
+  returns: deleted.vMutationReturns,
+  handler: async (ctx, { ids, values }) => {
+    watched.batches++;
+    if (watched.forgets) return null;
+    for (const id of ids) await ctx.db.delete("events", id);
+    await ctx.db.insert("handled", { values, at: Date.now() });
+    if (watched.mutationFails-- > 0) throw new Error("no batch");
+    if (watched.kicks) await ctx.runMutation(components.worker.lib.kick, { name: "events" });
+    return watched.steer;
+  },
+});
+
+const followed = defineBatchWorkerValidators({
+  batch: { values: v.array(v.number()), seen: v.int64() },
+});
+
+/** Rows of one commit share a commit timestamp, so a page ends where one does. */
+export const follow = internalQuery({
+  args: followed.vQueryArgs,
+  returns: followed.vQueryReturns,
+  handler: async (ctx, { cursor }) => {
+    const from = typeof cursor === "bigint" ? cursor : 0n;
+    const page = await ctx.db
+      .query("events")
+      .withIndex("by_at", (q) => q.gt("at", from))
+      .take(watched.batchSize);
+    const seen = page.at(-1)?.at;
+    if (typeof seen !== "bigint") return { kind: "idle" as const };
+    const last = await ctx.db
+      .query("events")
+      .withIndex("by_at", (q) => q.eq("at", seen))
+      .collect();
+    const values = [...page.filter(({ at }) => at !== seen), ...last].map(({ value }) => value);
+    return { kind: "work" as const, batch: { values, seen }, cursor: seen };
+  },
+});
+
+export const note = internalMutation({
+  args: followed.vMutationArgs,
+  returns: followed.vMutationReturns,
+  handler: async (ctx, { values }) => {
+    await ctx.db.insert("handled", { values, at: Date.now() });
+    return null;
+  },
+});
+
+/** Inserts work and pings, as an app does. */
+export const add = internalMutation({
+  args: { value: v.number(), debounceMs: v.optional(v.number()) },
+  handler: async (ctx, { value, debounceMs }) => {
+    await ctx.db.insert("events", { value, at: ctx.db.vars.commitTs });
+    await ping(ctx, components.worker, {
+      name: "events",
+      workQuery: internal.events.getBatch,
+      workerMutation: internal.events.processBatch,
+      ...(debounceMs === undefined ? {} : { config: { debounceMs } }),
+    });
+  },
+});
+
+/** Inserts work for the worker that follows a cursor. */
+export const append = internalMutation({
+  args: { values: v.array(v.number()) },
+  handler: async (ctx, { values }) => {
+    for (const value of values) {
+      await ctx.db.insert("events", { value, at: ctx.db.vars.commitTs });
+    }
+    await ping(ctx, components.worker, {
+      name: "followed",
+      workQuery: internal.events.follow,
+      workerMutation: internal.events.note,
+    });
+  },
+});
+
+/** Pings the same name with other functions. */
+export const addRenamed = internalMutation({
+  args: { value: v.number() },
+  handler: async (ctx, { value }) => {
+    await ctx.db.insert("events", { value, at: ctx.db.vars.commitTs });
+    await ping(ctx, components.worker, {
+      name: "events",
+      workQuery: internal.events.follow,
+      workerMutation: internal.events.note,
+    });
+  },
+});

@@ -1,0 +1,25 @@
+/** What the functions were told to do, and how often they were asked. */
+export const watched = {
+  /** Asked so far. */
+  queries: 0,
+  /** Batches begun so far, those that threw included. */
+  batches: 0,
+  batchSize: 10,
+  /** What an empty queue answers. */
+  idle: {} as { cooldownMs?: number; pollIntervalMs?: number; timeoutMs?: number },
+  /** What a batch returns. */
+  steer: null as { debounceMs?: number } | null,
+  /** Throws as long as it is above 0. */
+  queryFails: 0,
+  mutationFails: 0,
+  /** The mutation leaves its batch where it is. */
+  forgets: false,
+  /** The mutation kicks its own worker. */
+  kicks: false,
+};
+
+const INITIAL = structuredClone(watched);
+
+export function resetWatched(): void {
+  Object.assign(watched, structuredClone(INITIAL));
+}
