@@ -34,6 +34,9 @@ test("every example is run by a test of this file", () => {
     "01-batch-inserts.ts",
     "02-group-by-tenant.ts",
     "03-failures-and-dead-letters.ts",
+    "04-once-with-your-rows.ts",
+    "05-schema-hooks-and-size.ts",
+    "06-testing-a-handler.ts",
   ]);
 });
 
@@ -85,6 +88,56 @@ test("03 retries, bisects, keeps and redrives", { timeout: TIMEOUT_MS }, async (
     attempt 1/2: %
     delivered: % ann bob carl dora eve fay gus
     dead letters: 0
+    "
+  `);
+});
+
+test("04 stores an order and its mail together, and once", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("04-once-with-your-rows.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "killed (SIGKILL) before commit
+      orders: 0, mails waiting: 0
+    order o-1: stored, mail added
+    killed (SIGKILL) after commit
+      orders: 1, mails waiting: 1
+    order o-1: known already
+    order o-2: stored, mail added
+      orders: 2, mails waiting: 2
+    refused: KEY_CONFLICT
+    mails sent: ann bob
+    "
+  `);
+});
+
+test("05 refuses, filters, tells and grows its batches", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("05-schema-hooks-and-size.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "refused: ITEM_INVALID, item 1, $.celsius
+    waiting: 0
+    attempt 1 failed: table is locked
+    again, attempt 2, in 10 ms
+    written: 990, warmest: 39, latest: 2026-05-01T12:00:00.000Z
+    sizes: 20 20 20 24 24 24 24 24 32 32 32 32 32 32 32 32 48 48 48 48 48 64 64 64 64 64
+    "
+  `);
+});
+
+test("06 moves time, and finds what may not run twice", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("06-testing-a-handler.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "balances: { ann: 500, bob: 300 }
+    expectDelivered: what was delivered is not what was expected.
+      too often: { customer: 'ann', cents: 500 } (2 times instead of 1), in batch 1
+      missing: { customer: 'carl', cents: 100 }
+      not expected: { customer: 'bob', cents: 300 }, in batch 1
+    Delivered:
+      batch 1, attempt 1: [ { customer: 'ann', cents: 500 }, { customer: 'bob', cents: 300 } ]
+      batch 1, attempt 2: [ { customer: 'ann', cents: 500 }, { customer: 'bob', cents: 300 } ]
+    with keys: true after 15 runs
+    without: false
+    verifyHandler: 12 of 15 runs left another state than a clean delivery.
+      killed after bank.charge() #1, then delivered again
+        balances: expected { ann: 500, bob: 300 }, found { ann: 1000, bob: 300 }
     "
   `);
 });
