@@ -2,7 +2,7 @@
  * The code in the documents is code: the snippets of a document, in order, form one program that
  * type-checks, and the programs that need nothing of the reader's also run.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runNode, runProgram } from "./run-program.ts";
@@ -12,9 +12,13 @@ const root = join(import.meta.dirname, "..");
 const documents = [
   "README.md",
   "docs/guides/start.md",
+  "docs/guides/grouping.md",
+  "docs/guides/failure.md",
   "docs/guides/idempotency.md",
+  "docs/guides/limits.md",
   "docs/guides/from-oqronkit.md",
   "docs/guides/observability.md",
+  "docs/guides/history.md",
   "docs/guides/validation.md",
   "docs/guides/postgres.md",
   "docs/guides/moving-to-postgres.md",
@@ -62,6 +66,14 @@ test("the snippets of every document type-check", { timeout: TIMEOUT_MS }, async
   // What is wrong in the sources is reported by the check of the sources.
   const wrong = stdout.split("\n").filter((line) => /^(?:[\w.\-]+\(|error)/v.test(line));
   expect(wrong).toEqual([]);
+});
+
+test("every guide is in the index of the guides, and its snippets are checked", () => {
+  const folder = join(root, "docs", "guides");
+  const index = readFileSync(join(folder, "README.md"), "utf8");
+  const guides = readdirSync(folder).filter((name) => name !== "README.md");
+  expect(guides.filter((name) => !index.includes(`](${name})`))).toEqual([]);
+  expect(guides.filter((name) => !documents.includes(`docs/guides/${name}`))).toEqual([]);
 });
 
 test("the program of the start guide runs", { timeout: TIMEOUT_MS }, async () => {

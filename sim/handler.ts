@@ -44,6 +44,20 @@ export async function play(
   }
 }
 
+/** Puts the items in an order of its own, another one each time. */
+export async function reorder(
+  { rng, plan }: World,
+  life: Life,
+  queue: QueuePlan,
+  items: readonly SimItem[],
+): Promise<SimItem[]> {
+  // A hook that runs into the timeout would be an attempt that no handler saw.
+  const dawdles = queue.timeout === undefined && rng.chance(0.3);
+  if (dawdles) await sleep(life, plan.leaseMs * (plan.calm ? 0.1 : rng.between(0.5, 3)));
+  const places = items.map((item) => ({ item, at: rng.unit() }));
+  return places.toSorted((a, b) => a.at - b.at).map(({ item }) => item);
+}
+
 /** The handler is given exactly what this process was handed, and a suspect runs by itself. */
 function checkDelivery(
   world: World,

@@ -4,9 +4,10 @@ import {
   faultyStorage,
   type FaultSchedule,
 } from "../packages/batchwork/src/testing/faulty-storage.ts";
-import { play } from "./handler.ts";
+import { play, reorder } from "./handler.ts";
 import type { SimItem } from "./item.ts";
-import { LedgerStorage, type Life as LedgerLife } from "./ledger/ledger-storage.ts";
+import { LedgerStorage } from "./ledger/ledger-storage.ts";
+import type { Life as LedgerLife } from "./ledger/life.ts";
 import type { Delivery, Grant } from "./ledger/records.ts";
 import type { QueuePlan } from "./plan.ts";
 import type { ProcessClock } from "./scheduler.ts";
@@ -96,6 +97,9 @@ export class Life implements LedgerLife {
       ...(groups.length === 0
         ? {}
         : { groupBy: (item: SimItem) => item.group, groupConcurrency: queue.groupConcurrency }),
+      ...(queue.reorders
+        ? { hooks: { beforeFlush: async (items) => reorder(this.#world, this, queue, items) } }
+        : {}),
       deadLetter: {
         enabled: queue.onDead,
         onDead: (job) => {

@@ -45,6 +45,8 @@ export interface QueuePlan {
   readonly timeout: number | undefined;
   readonly throttle: { readonly max: number; readonly duration: number } | undefined;
   readonly onDead: boolean;
+  /** A hook puts the items of its batches in another order. */
+  readonly reorders: boolean;
   /** Its handlers write effects through `ctx.tx`. */
   readonly transactional: boolean;
   /** How long its handlers take on average, ms. */
@@ -91,6 +93,9 @@ const SQLITE_EVERY = 10;
 
 /** Share of seeds in which some queues are throttled. */
 const THROTTLED = 0.2;
+
+/** Share of seeds in which some queues have a hook that changes their batches. */
+const HOOKED = 0.25;
 
 /** Share of seeds in which nothing goes wrong. */
 const CALM = 0.2;
@@ -144,7 +149,12 @@ export function planOf(seed: number): Plan {
     restartAll: !calm && rng.chance(0.5),
     keyed: rng.chance(0.25) ? rng.between(0.1, 0.6) : 0,
   };
-  return rng.chance(THROTTLED) ? { ...plan, queues: throttled(plan.queues, rng) } : plan;
+  const queues = rng.chance(THROTTLED) ? throttled(plan.queues, rng) : plan.queues;
+  return { ...plan, queues: rng.chance(HOOKED) ? hooked(queues, rng) : queues };
+}
+
+function hooked(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
+  return queues.map((queue) => ({ ...queue, reorders: rng.chance(0.7) }));
 }
 
 function throttled(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
@@ -174,6 +184,7 @@ function queueOf(name: string, rng: Rng, leaseMs: number): QueuePlan {
     },
     onFailure: rng.pick(["retry", "bisect"] as const),
     throttle: undefined,
+    reorders: false,
     timeout: rng.chance(0.3) ? rng.whole(20, leaseMs) : undefined,
     onDead: rng.chance(0.5),
     transactional: rng.chance(0.6),

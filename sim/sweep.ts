@@ -37,6 +37,7 @@ const ORDERS: QueuePlan = {
   onFailure: "bisect",
   timeout: undefined,
   throttle: undefined,
+  reorders: true,
   onDead: true,
   transactional: true,
   workMs: 10,

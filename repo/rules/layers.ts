@@ -11,29 +11,39 @@ interface Layer {
   readonly outside: readonly RegExp[];
 }
 
+/** The storage port, which is specified in several files. */
+const PORT = [
+  "storage/storage.ts",
+  "storage/keyed.ts",
+  "storage/preparation.ts",
+  "storage/throttling.ts",
+  "storage/deduplication.ts",
+  "storage/history.ts",
+];
+
 /** The first that fits is taken. */
 const LAYERS: readonly Layer[] = [
   { folder: "core/", inside: ["core/"], outside: [] },
   {
     folder: "storage/sqlite/",
-    inside: ["core/", "storage/storage.ts", "storage/promotion.ts", "storage/sqlite/"],
+    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/sqlite/"],
     outside: [/^node:sqlite$/v],
   },
   {
     folder: "storage/postgres/",
-    inside: ["core/", "storage/storage.ts", "storage/promotion.ts", "storage/postgres/"],
+    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/postgres/"],
     outside: [/^pg$/v],
   },
   {
     folder: "storage/memory/",
-    inside: ["core/", "storage/storage.ts", "storage/memory/"],
+    inside: ["core/", ...PORT, "storage/memory/"],
     outside: [],
   },
-  { folder: "storage/", inside: ["core/", "storage/keyed.ts"], outside: [] },
+  { folder: "storage/", inside: ["core/", ...PORT], outside: [] },
   {
     // The engine itself keeps `persist: false` batches in the memory storage.
     folder: "runtime/",
-    inside: ["core/", "runtime/", "storage/storage.ts", "storage/memory/"],
+    inside: ["core/", "runtime/", ...PORT, "storage/memory/"],
     outside: [/^node:/v, /^devalue$/v, /^@opentelemetry\/api$/v],
   },
   {

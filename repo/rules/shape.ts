@@ -65,7 +65,7 @@ const longFiles: Rule = {
     `${CONVEX}pool/execute.ts`,
     `${SRC}runtime/runner.ts`,
     `${SRC}storage/storage.ts`,
-    ...["memory", "postgres", "sqlite"].map((storage) => `${SRC}storage/${storage}/storage.ts`),
+    ...["memory", "sqlite"].map((storage) => `${SRC}storage/${storage}/storage.ts`),
   ],
 };
 

@@ -98,6 +98,9 @@ function checkSame(
     const detail = `${what} was ${numbers(batch.items)}, is ${numbers(items)}`;
     ledger.fail("I-5 same id, same content", detail);
   }
+  if (claimed.prepared !== batch.prepared) {
+    ledger.fail("I-5 same id, same content", `${what} is prepared: ${claimed.prepared}`);
+  }
   if (batch.state === "done") ledger.fail("I-11 transitions", `${what} was done and was claimed`);
   checkReady(ledger, batch, what, now);
   ledger.totals.reclaims++;
@@ -148,6 +151,7 @@ function newBatch(
     queue: claimed.queue,
     group: claimed.group,
     items,
+    prepared: false,
     parent: null,
     children: [],
     state: "ready",

@@ -8,7 +8,7 @@ import type {
 } from "../../packages/batchwork/src/storage/storage.ts";
 import { noteClaimed } from "./claim.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Life } from "./ledger-storage.ts";
+import type { Life } from "./life.ts";
 import type { BatchRecord, Grant, GroupRecord, ItemRecord } from "./records.ts";
 import { noteSettled } from "./settle.ts";
 import { throttledUntil } from "./throttle.ts";

@@ -3,7 +3,10 @@ import { hasCode } from "../../packages/batchwork/src/core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../packages/batchwork/src/core/keyed.ts";
 import type { Lease } from "../../packages/batchwork/src/core/lease.ts";
 import type { Throttle } from "../../packages/batchwork/src/core/throttle.ts";
+import type { Member } from "../../packages/batchwork/src/core/members.ts";
 import type { Outcome } from "../../packages/batchwork/src/core/settle.ts";
+import type { FinishedRow, HistoryQuery } from "../../packages/batchwork/src/storage/history.ts";
+import type { PreparedPart } from "../../packages/batchwork/src/storage/preparation.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -21,23 +24,15 @@ import type {
   StorageEnv,
   Transact,
 } from "../../packages/batchwork/src/storage/storage.ts";
-import type { ProcessClock } from "../scheduler.ts";
 import { noteAppended, noteDiscarded, noteMadeDue, noteRedriven } from "./append.ts";
 import { noteExchanged } from "./exchange.ts";
 import { noteKeyed, storedOf } from "./keyed.ts";
 import type { Ledger } from "./ledger.ts";
 import { noteAbsolved, noteEnrolled, noteHeartbeat, noteReaped, noteReleased } from "./leases.ts";
+import type { Life } from "./life.ts";
+import { notePrepared } from "./preparation.ts";
 import type { Grant } from "./records.ts";
 import { noteSettled, type When } from "./settle.ts";
-
-/** One life of one process, as the ledger sees it. */
-export interface Life {
-  readonly number: number;
-  readonly name: string;
-  readonly clock: ProcessClock;
-  /** What this life was handed last, by batch id. */
-  readonly handed: Map<number, Grant>;
-}
 
 /** Thrown inside a transaction of a process that has just died: it rolls back. */
 const DIED = new Error("The process died.");
@@ -163,8 +158,13 @@ export class LedgerStorage implements Storage {
     });
   }
 
-  prepare(): never {
-    throw new Error("No simulated definition has a hook that changes its batches.");
+  prepare(lease: Lease, parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null> {
+    return this.#serially(async () => {
+      const grant = this.#grant(lease);
+      const members = await this.#inner.prepare(realLease(grant), parts);
+      notePrepared(this.#ledger, grant, members);
+      return members;
+    });
   }
 
   transact<R>(request: Transact<R>): Promise<R> {
@@ -215,7 +215,7 @@ export class LedgerStorage implements Storage {
     return this.#serially(async () => {
       const reaped = await this.#inner.reap(maxCrashes);
       if (reaped.incarnations.length > 0 || reaped.released > 0 || reaped.dead > 0) {
-        const dead = reaped.dead > 0 ? await this.#allDead() : [];
+        const dead = reaped.dead > 0 ? await allDead(this.#inner, this.#ledger) : [];
         noteReaped(this.#ledger, reaped, dead, this.#ledger.time.atMost);
         this.#note(`buried ${reaped.incarnations.join(" ")}: ${reaped.released} released`);
       }
@@ -300,6 +300,10 @@ export class LedgerStorage implements Storage {
     return this.#serially(async () => this.#inner.running(queue));
   }
 
+  history(query: HistoryQuery): Promise<FinishedRow[]> {
+    return this.#serially(async () => this.#inner.history(query));
+  }
+
   deadLetters(query: DeadQuery): Promise<DeadRow[]> {
     return this.#serially(async () => this.#inner.deadLetters(query));
   }
@@ -369,15 +373,6 @@ export class LedgerStorage implements Storage {
     this.#note(`appended ${ids}: ${chunks.reduce((sum, { count }) => sum + count, 0)} items`);
   }
 
-  async #allDead(): Promise<DeadRow[]> {
-    const rows: DeadRow[] = [];
-    for (const queue of this.#ledger.queues.keys()) {
-      const query = { queue, group: null, after: 0, limit: Number.MAX_SAFE_INTEGER };
-      rows.push(...(await this.#inner.deadLetters(query)));
-    }
-    return rows;
-  }
-
   /** The grant that the engine's lease stands for. Its token is the grant's number. */
   #grant({ token }: Lease): Grant {
     return this.#ledger.grants.get(token) as Grant;
@@ -395,4 +390,10 @@ export class LedgerStorage implements Storage {
 
 function realLease(grant: Grant): Lease {
   return { batch: grant.batch.id as number, token: grant.token };
+}
+
+async function allDead(storage: Storage, { queues }: Ledger): Promise<DeadRow[]> {
+  const all = { group: null, after: 0, limit: Number.MAX_SAFE_INTEGER };
+  const found = [...queues.keys()].map((queue) => storage.deadLetters({ queue, ...all }));
+  return (await Promise.all(found)).flat();
 }

@@ -33,7 +33,9 @@ export interface BatchRecord {
   id: number | null;
   readonly queue: number;
   readonly group: string;
-  readonly items: readonly ItemRecord[];
+  items: readonly ItemRecord[];
+  /** True when a hook has had its say about the items. */
+  prepared: boolean;
   readonly parent: BatchRecord | null;
   readonly children: BatchRecord[];
   state: "ready" | "leased" | "done";

@@ -90,6 +90,7 @@ function childRecord(parent: BatchRecord, child: Child, { from, by }: When): Bat
     queue: parent.queue,
     group: parent.group,
     items: child.positions.map((position) => parent.items[position] as ItemRecord),
+    prepared: parent.prepared,
     parent,
     children: [],
     state: "ready",

@@ -10,6 +10,8 @@ import { diesTooEarly } from "./dies-too-early.ts";
 import { effectsOutside } from "./effects-outside.ts";
 import { flushForgotten } from "./flush-forgotten.ts";
 import { groupLimitIgnored } from "./group-limit-ignored.ts";
+import { hookCalledAgain } from "./hook-called-again.ts";
+import { hookUnfenced } from "./hook-unfenced.ts";
 import { idReused } from "./id-reused.ts";
 import { keyCheckedOutside } from "./key-checked-outside.ts";
 import { keyConflictIgnored } from "./key-conflict-ignored.ts";
@@ -51,6 +53,8 @@ export const MUTANTS: readonly Mutant[] = [
   effectsOutside,
   flushForgotten,
   groupLimitIgnored,
+  hookCalledAgain,
+  hookUnfenced,
   idReused,
   keyCheckedOutside,
   keyConflictIgnored,

@@ -18,6 +18,8 @@ export type {
   TargetOptions,
   ThrottleOptions,
 } from "./runtime/batch-options.ts";
+export type { Explanation, WaitsFor } from "./runtime/explain.ts";
+export type { BatchHistoryQuery, FinishedBatch } from "./runtime/history.ts";
 export type { BatchContext } from "./runtime/context.ts";
 export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";
 export type { AddResult } from "./runtime/intake.ts";

@@ -84,22 +84,17 @@ export function selectMembers(members: readonly Member[], positions: readonly nu
   for (const member of members) {
     const end = start + memberCount(member);
     const indices: number[] = [];
-    const first = next;
+    const ids: string[] = [];
     while (next < positions.length && (positions[next] as number) < end) {
-      indices.push(indexAt(member, (positions[next] as number) - start));
+      const n = (positions[next] as number) - start;
+      indices.push(indexAt(member, n));
+      if (member.ids !== undefined) ids.push(idAt(member, n));
       next++;
     }
     if (indices.length > 0) {
       const whole = member.whole && indices.length === end - start;
       const part = { chunk: member.chunk, items: compact(indices), whole };
-      const { ids } = member;
-      if (ids === undefined) selected.push(part);
-      else {
-        const taken = positions
-          .slice(first, next)
-          .map((position) => ids[position - start] as string);
-        selected.push({ ...part, ids: taken });
-      }
+      selected.push(member.ids === undefined ? part : { ...part, ids });
     }
     start = end;
   }

@@ -122,6 +122,7 @@ type Adjusted =
 interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly handler: unknown;
   readonly groupBy: unknown;
+  readonly deduplicateBy: unknown;
   readonly schema: unknown;
   readonly hooks: unknown;
   readonly target: TargetFields;
@@ -147,6 +148,7 @@ const BATCH: Spec<BatchFields> = {
   minSize: orElse(whole({ minimum: 1, maximum: BATCH_ITEMS_MAX, unit: "items" }), undefined),
   schema: standardSchema(),
   groupBy: orElse(callable(), undefined),
+  deduplicateBy: orElse(callable(), undefined),
   groupConcurrency: orElse(
     whole({ minimum: 1, maximum: CONCURRENCY_MAX, unit: "batches of a group", unlimited: true }),
     undefined,

@@ -12,6 +12,8 @@ import { statusOf, type BatchStatus } from "./batch-status.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import type { Entrance } from "./entrance.ts";
 import type { BatchEvents, Listener } from "./events.ts";
+import { explain, type Explanation } from "./explain.ts";
+import { historyOf, type BatchHistoryQuery, type FinishedBatch } from "./history.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
 import { KeyedAdds } from "./keyed-adds.ts";
 import { tellBatch } from "./observation.ts";
@@ -31,12 +33,15 @@ export class Batch<T, Item = T> {
   readonly #entrance: Entrance<T>;
   readonly #keyed: KeyedAdds<T>;
   readonly #validation: Validation | undefined;
+  /** True where items go through more than the shortest way. */
+  readonly #indirect: boolean;
 
   /** Made by `bw.batch()`. */
   constructor(queue: Queue, runner: Runner, entrance: Entrance<T>, validation?: Validation) {
     this.name = queue.name;
     this.tags = queue.tags;
     this.#validation = validation;
+    this.#indirect = validation !== undefined || entrance.deduplicates;
     this.#queue = queue;
     this.#runner = runner;
     this.#entrance = entrance;
@@ -64,7 +69,7 @@ export class Batch<T, Item = T> {
    * `idempotencyKey` also `KEY_INVALID`, `KEY_CONFLICT` (nothing is stored)
    */
   add(item: T, options?: AddOptions): Promise<AddResult> {
-    if (options !== undefined || this.#validation !== undefined) {
+    if (options !== undefined || this.#indirect) {
       return this.#addWith(item, options ?? {});
     }
     try {
@@ -211,6 +216,21 @@ export class Batch<T, Item = T> {
   async status(): Promise<BatchStatus> {
     await this.#runner.ready();
     return statusOf(this.#runner.storage, this.#queue);
+  }
+
+  /**
+   * Batches of this definition that are over and still kept, newest first: the latest 10,000, or
+   * 1,000 in memory. Changes nothing.
+   *
+   * @throws `OPTION_INVALID` for a `limit` or `before` that is none
+   */
+  async history(query?: BatchHistoryQuery): Promise<FinishedBatch[]> {
+    return historyOf(this.#runner, this.#queue, query);
+  }
+
+  /** Why what waits was not handed over yet, and when it will be; of one group or of all. */
+  async explain(group?: string): Promise<Explanation> {
+    return explain(this.#runner, this.#queue, group);
   }
 
   async #addWith(item: T, options: AddOptions): Promise<AddResult> {

@@ -36,6 +36,13 @@ export interface BatchOptions<T, R = unknown> extends BatchSettings {
    * item. Groups fill, wait and run apart from each other. Default: one group for all items.
    */
   readonly groupBy?: (item: T) => string;
+  /**
+   * The key of an item: a string of at most 512 characters. An item is left out when another one
+   * with its key waits in its group: the first one stays as it is, and duplicates count for
+   * nothing. Once the first one is handed over, its key is free again. Whoever adds a duplicate is
+   * not told. Not together with `idempotencyKey`. Default: nothing is left out.
+   */
+  readonly deduplicateBy?: (item: T) => string;
   /** What happens beside storing them when items are out of attempts. Default: nothing. */
   readonly deadLetter?: DeadLetterOptions<T>;
   /** What is called when an attempt has ended. Default: nothing. */

@@ -99,17 +99,24 @@ export class Batchwork {
       const message = `A batch named "${name}" is already defined in this engine.`;
       throw new BatchworkError("NAME_TAKEN", message, { field: "name", value: name });
     }
-    const { groupBy, handler, deadLetter, hooks = {}, schema } = options;
+    const { groupBy, deduplicateBy, handler, deadLetter, hooks = {}, schema } = options;
     const onDead = resolved.deadLetter.enabled ? deadLetter?.onDead : undefined;
     const grouped = groupBy !== undefined;
     const runner = resolved.persist ? this.#durable : this.#memoryRunner();
     const { payload } = runner.storage;
     const events = new Emitter<BatchEvents>(this.#listenerFailed, this.#around.events);
     const { beforeFlush } = hooks;
-    const given = { ...resolved, grouped, handler, onDead, hooks, beforeFlush };
+    const deduplicates = deduplicateBy !== undefined;
+    const given = { ...resolved, grouped, deduplicates, handler, onDead, hooks, beforeFlush };
     const queue = new Queue(given, this.#codec, payload, events);
     runner.register(queue);
-    const entrance = new Entrance({ queue, groupBy, codec: this.#codec, payload });
+    const entrance = new Entrance({
+      queue,
+      groupBy,
+      deduplicateBy,
+      codec: this.#codec,
+      payload,
+    });
     const validation = schema === undefined ? undefined : new Validation(name, schema);
     const batch = new Batch<T>(queue, runner, entrance, validation);
     this.#batches.set(name, batch as Batch<unknown>);

@@ -9,6 +9,7 @@ import type { Queue } from "./queue.ts";
 export interface EntranceOptions<T> {
   readonly queue: Queue;
   readonly groupBy: ((item: T) => string) | undefined;
+  readonly deduplicateBy: ((item: T) => string) | undefined;
   readonly codec: Codec;
   /** How the storage keeps items. */
   readonly payload: "text" | "reference";
@@ -25,6 +26,7 @@ export class Entrance<T> {
   readonly measured: boolean;
   readonly #queue: Queue;
   readonly #groupBy: ((item: T) => string) | undefined;
+  readonly #deduplicateBy: ((item: T) => string) | undefined;
   readonly #codec: Codec;
   readonly #asText: boolean;
   /** Most bytes of an item. */
@@ -32,9 +34,10 @@ export class Entrance<T> {
   /** So many more times items go in one by one without an attempt at all of them. */
   #oneByOne = 0;
 
-  constructor({ queue, groupBy, codec, payload }: EntranceOptions<T>) {
+  constructor({ queue, groupBy, deduplicateBy, codec, payload }: EntranceOptions<T>) {
     this.#queue = queue;
     this.#groupBy = groupBy;
+    this.#deduplicateBy = deduplicateBy;
     this.#codec = codec;
     this.#asText = payload === "text";
     this.#most = Math.min(ITEM_BYTES_MAX, queue.maxBytes);
@@ -46,6 +49,19 @@ export class Entrance<T> {
    * `ITEM_TOO_LARGE`.
    */
   accept(item: T): IntakeItem {
+    if (this.#deduplicateBy !== undefined) {
+      const dedupKey = this.#keyOf("deduplicateBy", this.#deduplicateBy, item);
+      return { ...this.#accept(item), dedupKey };
+    }
+    return this.#accept(item);
+  }
+
+  /** True where items have keys of `deduplicateBy`. */
+  get deduplicates(): boolean {
+    return this.#deduplicateBy !== undefined;
+  }
+
+  #accept(item: T): IntakeItem {
     const group = this.groupOf(item);
     if (!this.measured) return { group, value: item, bytes: 0 };
     const text = this.#codec.encode(item);
@@ -59,7 +75,7 @@ export class Entrance<T> {
    * more than a single item may.
    */
   acceptAll(items: readonly T[]): IntakeItem | null {
-    if (!this.#asText || this.#groupBy !== undefined) return null;
+    if (!this.#asText || this.#groupBy !== undefined || this.deduplicates) return null;
     if (this.#oneByOne > 0) {
       this.#oneByOne--;
       return null;
@@ -88,14 +104,18 @@ export class Entrance<T> {
 
   groupOf(item: T): string {
     if (this.#groupBy === undefined) return "";
-    const group: unknown = this.#groupBy(item);
+    return this.#keyOf("groupBy", this.#groupBy, item);
+  }
+
+  #keyOf(option: "groupBy" | "deduplicateBy", by: (item: T) => unknown, item: T): string {
+    const key = by(item);
     // UTF-8 has no lone surrogates: a database would give back another key, shared by many.
-    const isText = typeof group === "string" && group.isWellFormed();
-    if (isText && group.length <= GROUP_KEY_CHARACTERS_MAX) return group;
-    const found = typeof group === "string" ? `a string of ${group.length}` : typeof group;
+    const isText = typeof key === "string" && key.isWellFormed();
+    if (isText && key.length <= GROUP_KEY_CHARACTERS_MAX) return key;
+    const found = typeof key === "string" ? `a string of ${key.length}` : typeof key;
     const message =
-      `groupBy of "${this.#queue.name}" must return a well-formed string of at most ` +
+      `${option} of "${this.#queue.name}" must return a well-formed string of at most ` +
       `${GROUP_KEY_CHARACTERS_MAX} characters, not ${found}.`;
-    throw new BatchworkError("ITEM_INVALID", message, { field: "groupBy", value: group });
+    throw new BatchworkError("ITEM_INVALID", message, { field: option, value: key });
   }
 }

@@ -27,6 +27,11 @@ export class Gate {
     return this.#running === 0 || (!this.#alone && this.#wanted.size === 0);
   }
 
+  /** True while nothing starts because a suspect runs, or is to run, by itself. */
+  get shut(): boolean {
+    return this.#alone || (this.#running > 0 && this.#wanted.size > 0);
+  }
+
   /** Starts asking for a suspect: true when nothing runs. Must be followed by `answer`. */
   ask(who: object): boolean {
     if (this.#running > 0 || (this.#asking !== undefined && this.#asking !== who)) return false;

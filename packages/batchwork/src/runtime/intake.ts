@@ -25,6 +25,8 @@ export interface IntakeItem {
   readonly bytes: number;
   /** For the texts of several items, joined: how many. The bytes are theirs alone. Default 1. */
   readonly count?: number;
+  /** See `Deduplicated`. Of a definition, all items have one or none has. */
+  readonly dedupKey?: string;
 }
 
 /** A commit grows no larger than this, so one burst does not block the event loop for seconds. */
@@ -97,8 +99,10 @@ class Commit {
     // Two arrays, not an object an item: a bulk is paid for by what it leaves to collect.
     const places: OpenChunk["place"][] = [];
     const indices: number[] = [];
-    for (const { group, value, bytes, count: added = 1 } of items) {
-      const { place, count } = this.put(queue, group, value, bytes, added);
+    for (const { group, value, bytes, count: added = 1, dedupKey } of items) {
+      const chunk = this.put(queue, group, value, bytes, added);
+      if (dedupKey !== undefined) chunk.hold(dedupKey);
+      const { place, count } = chunk;
       for (let index = count - added; index < count; index++) {
         places.push(place);
         indices.push(index);

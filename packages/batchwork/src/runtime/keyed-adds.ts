@@ -2,6 +2,7 @@
 import { hash } from "node:crypto";
 
 import { checkCallBytes, checkCallItems, checkKey, type BulkOptions } from "./add-options.ts";
+import { BatchworkError } from "../core/errors.ts";
 import type { Entrance } from "./entrance.ts";
 import type { AddResult } from "./intake.ts";
 import type { KeyedIntakeItem } from "./keyed-call.ts";
@@ -40,6 +41,7 @@ export class KeyedAdds<T> {
   }
 
   #acceptAll(items: readonly T[], { idempotencyKey }: BulkOptions<T>): KeyedIntakeItem[] {
+    if (this.#entrance.deduplicates) throw bothKinds(this.#queue.name);
     checkCallItems(items.length);
     let bytes = 0;
     const accepted = items.map((item, index) => {
@@ -59,4 +61,12 @@ export class KeyedAdds<T> {
     const digest = hash("sha256", this.#entrance.textOf(item, accepted), "base64url");
     return { ...accepted, key, digest: digest.slice(0, DIGEST_CHARACTERS) };
   }
+}
+
+/** What is left out would hold its idempotency key for ever: it never ends. */
+function bothKinds(name: string): BatchworkError {
+  const message =
+    `"${name}" has deduplicateBy, so its items take no idempotencyKey: ` +
+    "leave one of the two out.";
+  return new BatchworkError("OPTION_INVALID", message, { field: "idempotencyKey" });
 }

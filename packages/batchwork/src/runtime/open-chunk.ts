@@ -28,6 +28,8 @@ export class OpenChunk {
   #id: number | undefined;
   /** Items; texts of several items, joined, may be among them. */
   readonly #values: unknown[] = [];
+  /** The keys of its items, where they have some. */
+  #dedupKeys: string[] | undefined;
   readonly #itemsMax: number;
   readonly #bytesMax: number;
 
@@ -60,6 +62,11 @@ export class OpenChunk {
     this.#id = chunk;
   }
 
+  /** Notes the key of the item that was pushed last. */
+  hold(dedupKey: string): void {
+    (this.#dedupKeys ??= []).push(dedupKey);
+  }
+
   push(value: unknown, bytes: number, count: number): void {
     this.#values.push(value);
     this.count += count;
@@ -70,6 +77,7 @@ export class OpenChunk {
   sealed(payload: Storage["payload"]): NewChunk {
     return {
       ...(this.#id === undefined ? {} : { id: this.#id }),
+      ...(this.#dedupKeys === undefined ? {} : { dedupKeys: this.#dedupKeys }),
       queue: this.queue.id,
       group: this.group,
       count: this.count,

@@ -21,6 +21,8 @@ export interface QueueOptions {
   readonly concurrency: number;
   readonly groupConcurrency: number;
   readonly grouped: boolean;
+  /** True with `deduplicateBy`. */
+  readonly deduplicates: boolean;
   readonly retries: RetryPolicy;
   readonly onFailure: "retry" | "bisect";
   readonly timeout: number | undefined;
@@ -37,7 +39,7 @@ export interface QueueOptions {
   readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
 }
 
-export class Queue implements Omit<QueueOptions, "beforeFlush" | "target"> {
+export class Queue implements Omit<QueueOptions, "beforeFlush" | "deduplicates" | "target"> {
   readonly name: string;
   readonly maxSize: number;
   readonly maxBytes: number;
@@ -106,7 +108,7 @@ export class Queue implements Omit<QueueOptions, "beforeFlush" | "target"> {
     this.tags = options.tags;
     this.events = events;
     this.size = new SizeControl(options);
-    this.waiting = new WaitingCounts(this.size);
+    this.waiting = new WaitingCounts(this.size, options.deduplicates);
     this.#codec = codec;
   }
 

@@ -6,6 +6,7 @@ import { hasCode } from "../core/errors.ts";
 import { retryDelayMs } from "../core/retry.ts";
 import type { ClaimedBatch, Exchanged, Settlement, Storage } from "../storage/storage.ts";
 import { turn } from "./clock.ts";
+import { processState, type ProcessState } from "./explain.ts";
 import { Incarnation } from "./heartbeat.ts";
 import { Intake, type AddResult, type IntakeItem } from "./intake.ts";
 import { Looks } from "./looks.ts";
@@ -85,6 +86,11 @@ export class Runner {
   /** True once nothing will be settled here any more. */
   get stopped(): boolean {
     return this.#state === "stopped";
+  }
+
+  /** What `explain()` has to know of this process. */
+  processState(): ProcessState {
+    return processState(this.#state === "started", this.#around);
   }
 
   /** Adds a definition; it takes part from the next tick on. */

@@ -16,6 +16,7 @@ export type Sealed = Pick<ClaimedBatch, "group" | "count" | "bytes" | "left">;
 /** Counts of one queue, by group. */
 export class WaitingCounts {
   readonly #caps: BatchCaps;
+  readonly #inexact: boolean;
   readonly #groups = new Map<string, Count>();
   /** Groups that look full. */
   #full = new Set<string>();
@@ -24,8 +25,10 @@ export class WaitingCounts {
   /** What was committed while a look is under way: its answer may or may not know of it. */
   #since: Map<string, Count> | undefined;
 
-  constructor(caps: BatchCaps) {
+  /** `inexact`: some of what is counted may be left out as duplicates. */
+  constructor(caps: BatchCaps, inexact = false) {
     this.#caps = caps;
+    this.#inexact = inexact;
   }
 
   /** Counts what was committed; true when that makes the group look full. */
@@ -62,6 +65,8 @@ export class WaitingCounts {
   /** The look is over. `exhausted`: what looked full and was not claimed has gone to others. */
   answered(exhausted: boolean): void {
     for (const group of this.#asked) {
+      // It is not full yet, but any item from now on may fill it.
+      if (exhausted && this.#inexact) continue;
       if (exhausted) this.#groups.delete(group);
       else this.#full.add(group);
     }

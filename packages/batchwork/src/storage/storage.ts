@@ -17,11 +17,13 @@ import type { FlushReason } from "../core/flush.ts";
 import type { Lease } from "../core/lease.ts";
 import type { Member } from "../core/members.ts";
 import type { Outcome } from "../core/settle.ts";
+import type { Deduplicated } from "./deduplication.ts";
+import type { History } from "./history.ts";
 import type { KeyedIntake } from "./keyed.ts";
 import type { Preparation, Prepared } from "./preparation.ts";
 import type { Throttled, Throttling } from "./throttling.ts";
 
-export interface Storage extends KeyedIntake, Preparation, Throttling {
+export interface Storage extends KeyedIntake, Preparation, Throttling, History {
   /** `"text"` keeps items as encoded text; `"reference"` keeps the values themselves (memory). */
   readonly payload: "text" | "reference";
 
@@ -233,7 +235,7 @@ export interface QueueInfo {
 /** Encoded items as text (see `core/codec.ts`), or the values themselves. */
 export type Payload = string | readonly unknown[];
 
-export interface NewChunk {
+export interface NewChunk extends Deduplicated {
   /** As `reserve` gave it out; without it, the next one. */
   readonly id?: number;
   readonly queue: number;

@@ -8,8 +8,10 @@ import {
   type OpenedStorage,
   type StorageTraits,
 } from "./conformance/fixture.ts";
+import { deduplicationCases } from "./conformance/deduplication.ts";
 import { flushCases } from "./conformance/flush.ts";
 import { groupCases } from "./conformance/groups.ts";
+import { historyCases } from "./conformance/history.ts";
 import { keyLifeCases } from "./conformance/key-lives.ts";
 import { keyCases } from "./conformance/keys.ts";
 import { keysInsideCases } from "./conformance/keys-inside.ts";
@@ -62,6 +64,7 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   clock: clockCases,
   flush: flushCases,
   status: statusCases,
+  history: historyCases,
   "dead letters": deadLetterCases,
   keys: keyCases,
   "lives of keys": keyLifeCases,
@@ -69,6 +72,7 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   "prepared batches": preparationCases,
   "keys of prepared batches": preparationKeyCases,
   throttle: throttleCases,
+  deduplication: deduplicationCases,
   transact: transactCases,
   "two storages on the same data": sharingCases,
 };

@@ -5,6 +5,7 @@ import type { KeyedAnswer, KeyedAppend } from "../core/keyed.ts";
 import type { Lease } from "../core/lease.ts";
 import type { Throttle } from "../core/throttle.ts";
 import type { Member } from "../core/members.ts";
+import type { FinishedRow, HistoryQuery } from "../storage/history.ts";
 import type { PreparedPart } from "../storage/preparation.ts";
 import type {
   AppendedChunk,
@@ -211,6 +212,10 @@ class FaultyStorage implements Storage {
 
   running(queue: number): Promise<RunningBatch[]> {
     return this.#call("running", () => this.#inner.running(queue));
+  }
+
+  history(query: HistoryQuery): Promise<FinishedRow[]> {
+    return this.#call("history", () => this.#inner.history(query));
   }
 
   deadLetters(query: DeadQuery): Promise<DeadRow[]> {

@@ -326,9 +326,9 @@ describe("an unknown option", () => {
   });
 
   test("that resembles none is refused all the same, even when undefined", () => {
-    const error = refusal(() => batch({ deduplicateBy: undefined }));
-    expect(error).toMatchObject({ field: "deduplicateBy", value: undefined });
-    expect(error.message).toBe('Unknown option deduplicateBy of batch "orders": leave it out.');
+    const error = refusal(() => batch({ collateBy: undefined }));
+    expect(error).toMatchObject({ field: "collateBy", value: undefined });
+    expect(error.message).toBe('Unknown option collateBy of batch "orders": leave it out.');
     expect(refusal(() => engine({ pollInterval: 1 })).field).toBe("pollInterval");
   });
 

@@ -70,6 +70,7 @@ const TABLES = [
   "dead",
   "keys",
   "deliveries",
+  "dedup_keys",
 ];
 
 /** Empties the schema: much quicker than another one, whose functions every connection compiles. */

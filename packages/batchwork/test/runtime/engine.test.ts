@@ -202,6 +202,7 @@ describe.each(STORAGES)("status on %s storage", (kind) => {
       leased: 1,
       dead: 2,
       dueAt: new Date(startMs + 1750),
+      throttledUntil: null,
       running: [
         {
           batchId: held?.id,
@@ -226,6 +227,7 @@ describe.each(STORAGES)("status on %s storage", (kind) => {
       leased: 0,
       dead: 2,
       dueAt: null,
+      throttledUntil: null,
       running: [],
     });
   });

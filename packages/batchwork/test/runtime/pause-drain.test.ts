@@ -94,6 +94,24 @@ describe.each(STORAGES)("pause on %s storage", (kind) => {
     expect(deliveries).toHaveLength(3);
   });
 
+  test("a pause and a resume while a batch runs start no second run of it", async () => {
+    const f = new Fixture(kind);
+    const hold = new Hold();
+    const { deliveries, handler } = recorder<number>(f.clock, async () => hold.wait());
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    await f.run(batch.addBulk(numbers(2)));
+    await f.advance(0);
+    for (let n = 0; n < 3; n++) {
+      await f.run(batch.pause());
+      await f.run(batch.resume());
+      await f.advance(10_000);
+    }
+    hold.releaseAll();
+    await f.advance(60_000);
+    expect(deliveries.map(({ items }) => items)).toEqual([numbers(2)]);
+    expect(await f.run(batch.status())).toMatchObject({ leased: 0, retrying: 0, waiting: 0 });
+  });
+
   test("other batches of the engine are not paused", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<string>(f.clock);

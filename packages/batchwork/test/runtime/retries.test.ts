@@ -181,4 +181,18 @@ describe.each(STORAGES)("retries on %s storage", (kind) => {
     expect(itemsOf(others)).toEqual(numbers(20).slice(2));
     expect(deliveries.length).toBeGreaterThan(50);
   });
+
+  test("an error of many megabytes holds up none of the batches that end with it", async () => {
+    const f = new Fixture(kind);
+    const { deliveries, handler } = recorder<number>(f.clock, ({ batch: [item] }) => {
+      if (item === 0) throw new Error("x".repeat(20_000_000));
+    });
+    const { batch } = await f.started((bw) => bw.batch<number>({ ...LIMITS, handler }));
+    await f.run(batch.addBulk(numbers(10)));
+    await f.advance(0);
+    expect(deliveries).toHaveLength(5);
+    expect(await f.run(batch.status())).toMatchObject({ waiting: 0, leased: 0, dead: 2 });
+    const [letter] = await f.run(batch.deadLetters.list());
+    expect(letter?.error.message.length).toBeLessThan(10_000);
+  });
 });

@@ -1,6 +1,7 @@
 /** Intake: nothing here looks at more than the group an item goes to. */
 import type { AppendedChunk, NewChunk } from "../storage.ts";
 import type { MemoryData } from "./data.ts";
+import { holdKeys } from "./dedup.ts";
 import type { Queue } from "./queue.ts";
 import type { Chunk } from "./waiting.ts";
 
@@ -15,7 +16,7 @@ export interface Prepared {
 export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: number): Prepared[] {
   const prepared: Prepared[] = [];
   let id = data.lastChunk;
-  for (const { id: reserved, queue, group, count, bytes, payload, dueInMs } of chunks) {
+  for (const { id: reserved, queue, group, count, bytes, payload, dueInMs, ...more } of chunks) {
     const dueAt = now + dueInMs;
     const chunk = {
       id: reserved ?? ++id,
@@ -24,6 +25,8 @@ export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: numb
       payload,
       dueAt,
       keys: null,
+      dedupKeys: more.dedupKeys ?? null,
+      kept: null,
       taken: 0,
       takenBytes: 0,
     };
@@ -37,6 +40,7 @@ export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: numb
 export function commitAppend(prepared: readonly Prepared[], now: number): void {
   for (const { queue, group: name, chunk } of prepared) {
     const group = queue.group(name);
+    if (!holdKeys(group, chunk)) continue;
     group.waiting.push(chunk);
     group.requeue(now);
   }

@@ -50,6 +50,8 @@ export class Batch implements HeapNode {
   /** The incarnation whose death is held against the batch, and whether it ran alone then. */
   heldAgainst: Holding | null = null;
   holding: Holding | null = null;
+  /** When it was handed over last. */
+  claimedAt = 0;
   percent: number | null = null;
   note: string | null = null;
   /** The last token under which an attempt was settled, for callers that lost the reply. */
@@ -78,6 +80,7 @@ export class Batch implements HeapNode {
     }
     this.token = nextToken(this.token);
     this.holding = { incarnation, claimedAt: now, alone: this.record.suspect };
+    this.claimedAt = now;
     this.percent = null;
     this.note = null;
     group.active++;

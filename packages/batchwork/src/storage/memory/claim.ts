@@ -1,14 +1,15 @@
 /** Claiming: who is next, and what its batch holds. */
 import { fitCount, type BatchCaps, type FlushReason } from "../../core/flush.ts";
-import type { Member } from "../../core/members.ts";
+import { compact, type Member } from "../../core/members.ts";
 import type { ClaimedBatch, QueueClaim } from "../storage.ts";
 import { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
+import { releaseKeys } from "./dedup.ts";
 import type { Group } from "./group.ts";
 import { goesBefore } from "./heap.ts";
 import { pick, unsealedSizes } from "./payload.ts";
 import type { Queue } from "./queue.ts";
-import type { Chunk } from "./waiting.ts";
+import { sizeOf, type Chunk } from "./waiting.ts";
 
 /** A suspect that may start now, of these queues; the one that has waited longest. */
 export function dueSuspect(queues: readonly Queue[], now: number): Batch | null {
@@ -103,13 +104,14 @@ interface Taken {
 }
 
 /** Takes as many items off the front of the group as the caps allow. */
-function takeItems({ waiting }: Group, caps: BatchCaps): Taken {
+function takeItems(group: Group, caps: BatchCaps): Taken {
+  const { waiting } = group;
   const taken: Taken = { members: [], chunks: [], count: 0, bytes: 0 };
   while (taken.count < caps.maxSize) {
     const chunk = waiting.first;
     if (chunk === undefined) break;
     const from = chunk.taken;
-    const left = chunk.count - from;
+    const left = sizeOf(chunk) - from;
     const room = {
       items: caps.maxSize - taken.count,
       bytes: caps.maxBytes - taken.bytes,
@@ -127,11 +129,11 @@ function takeItems({ waiting }: Group, caps: BatchCaps): Taken {
       if (count < left) bytes = sum(sizes, count);
     }
     waiting.take(count, bytes);
-    taken.members.push({
-      chunk: chunk.id,
-      items: { from, count },
-      whole: count === chunk.count,
-    });
+    const { kept } = chunk;
+    const items = kept === null ? { from, count } : compact(kept.slice(from, from + count));
+    const member = { chunk: chunk.id, items, whole: count === chunk.count };
+    releaseKeys(group, chunk, member);
+    taken.members.push(member);
     taken.chunks.push(chunk);
     taken.count += count;
     taken.bytes += bytes;

@@ -21,6 +21,8 @@ export class Group implements Waiting {
   readonly queue: Queue;
   readonly name: string;
   readonly waiting = new WaitingChunks();
+  /** Keys of waiting items. */
+  readonly heldKeys = new Set<string>();
   /** Sealed batches that wait for their next attempt, suspects aside. */
   readonly ready = new Heap<Batch>();
   /** Suspects of the group that wait. */

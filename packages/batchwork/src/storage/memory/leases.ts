@@ -109,6 +109,7 @@ function buryAll(data: MemoryData, batch: Batch, now: number): void {
   }));
   bury(data, batch, dead, batch.attempt - 1, now);
   batch.finish();
+  batch.content.group.queue.finished.add(batch, error, now);
   data.batches.delete(batch.id);
 }
 

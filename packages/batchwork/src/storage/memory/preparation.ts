@@ -45,6 +45,8 @@ function replaceItems(
       bytes: part.bytes,
       payload,
       dueAt: now,
+      dedupKeys: null,
+      kept: null,
       keys: keys.some((key) => key !== null) ? keys : null,
       taken: part.count,
       takenBytes: part.bytes,

@@ -6,6 +6,7 @@ import type { Batch } from "./batch.ts";
 import { DeadLetters } from "./dead.ts";
 import { Deliveries } from "./deliveries.ts";
 import { Group, type Turn } from "./group.ts";
+import { Finished } from "./history.ts";
 import { Heap } from "./heap.ts";
 import { Keys } from "./keys.ts";
 
@@ -38,6 +39,7 @@ export class Queue {
   readonly suspects = new Set<Batch>();
   readonly dead = new DeadLetters();
   readonly keys = new Keys();
+  readonly finished = new Finished();
   /** Groups that were empty when last touched. */
   readonly idle: Group[] = [];
   /** Batches that wait, suspects included. */

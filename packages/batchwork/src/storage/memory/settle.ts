@@ -27,6 +27,8 @@ export function settleBatch(
     if (outcome.kind === "split") split(data, batch, outcome, now);
     endKeys(batch, outcome, now);
     batch.finish();
+    const error = outcome.kind === "split" ? outcome.error : null;
+    batch.content.group.queue.finished.add(batch, error, now);
     data.batches.delete(batch.id);
     data.rememberSettled(batch.id, lease.token);
   }

@@ -5,6 +5,7 @@ import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Member } from "../../core/members.ts";
 import type { Throttle } from "../../core/throttle.ts";
+import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type {
   AppendedChunk,
@@ -213,6 +214,10 @@ export class MemoryStorage implements Storage {
 
   async running(queue: number): Promise<RunningBatch[]> {
     return status.running(this.#data, queue);
+  }
+
+  async history(query: HistoryQuery): Promise<FinishedRow[]> {
+    return this.#data.queue(query.queue).finished.list(query);
   }
 
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {

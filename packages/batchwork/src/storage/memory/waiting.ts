@@ -6,15 +6,26 @@ import type { HeldRecord } from "./keys.ts";
 /** What one commit appended to one group. */
 export interface Chunk {
   readonly id: number;
+  /** Items in the payload. */
   readonly count: number;
-  readonly bytes: number;
+  /** Of the items that wait, or waited. */
+  bytes: number;
   readonly payload: Payload;
   readonly dueAt: number;
   /** The key of each item; `null` where none has one. */
   keys: (HeldRecord | null)[] | null;
-  /** Items from the front that are sealed. */
+  /** The key that each item holds until it is sealed; `null` where duplicates are welcome. */
+  readonly dedupKeys: readonly string[] | null;
+  /** The indices of the items that were not left out; `null` for all. */
+  kept: readonly number[] | null;
+  /** Of these, from the front, so many are sealed. */
   taken: number;
   takenBytes: number;
+}
+
+/** How many items of a chunk were not left out. */
+export function sizeOf({ kept, count }: Chunk): number {
+  return kept === null ? count : kept.length;
 }
 
 /** Chunks with unsealed items. Never walked: everything asked of it is kept up to date. */
@@ -35,7 +46,7 @@ export class WaitingChunks {
   }
 
   push(chunk: Chunk): void {
-    this.items += chunk.count;
+    this.items += sizeOf(chunk);
     this.bytes += chunk.bytes;
     this.#chunks.push(chunk);
     while ((this.#dues.last?.dueAt ?? Number.NEGATIVE_INFINITY) > chunk.dueAt) this.#dues.pop();
@@ -49,7 +60,7 @@ export class WaitingChunks {
     this.bytes -= bytes;
     chunk.taken += count;
     chunk.takenBytes += bytes;
-    if (chunk.taken < chunk.count) return;
+    if (chunk.taken < sizeOf(chunk)) return;
     this.#chunks.shift();
     if (this.#dues.first === chunk) this.#dues.shift();
   }

@@ -1,6 +1,8 @@
 /** Telling other processes that there is something to do, at most so often. */
 import type { Clock, Timer } from "../../core/clock.ts";
+import { TYPES } from "./client.ts";
 import type { Database } from "./database.ts";
+import type { Listener } from "./listener.ts";
 
 /** Least time between two announcements, ms. */
 const APART_MS = 50;
@@ -25,9 +27,19 @@ export function parseAnnouncement(text: string): Announcement | undefined {
   return { sender, ms: Number(ms) };
 }
 
+/** What an {@link Announcer} is made of. */
+export interface AnnouncerParts {
+  readonly database: Database;
+  readonly listener: Listener;
+  readonly clock: Clock;
+  readonly channel: string;
+  readonly sender: string;
+}
+
 /** Announcements of one storage; several in a row become one. */
 export class Announcer {
   readonly #database: Database;
+  readonly #listener: Listener;
   readonly #clock: Clock;
   readonly #channel: string;
   readonly #sender: string;
@@ -37,8 +49,10 @@ export class Announcer {
   #timer: Timer | undefined;
   #sending: Promise<void> | undefined;
 
-  constructor(database: Database, clock: Clock, channel: string, sender: string) {
+  constructor(parts: AnnouncerParts) {
+    const { database, listener, clock, channel, sender } = parts;
     this.#database = database;
+    this.#listener = listener;
     this.#clock = clock;
     this.#channel = channel;
     this.#sender = sender;
@@ -82,8 +96,12 @@ export class Announcer {
     const ms = Math.max(0, Math.ceil(this.#at - now));
     this.#at = Number.POSITIVE_INFINITY;
     this.#sentAt = now;
+    const values = [this.#channel, `${this.#sender} ${ms}`];
     try {
-      await this.#database.run(NOTIFY, [this.#channel, `${this.#sender} ${ms}`]);
+      // Beside a claim that is under way the pool would open one more connection, and the next
+      // claim might get that: it would plan every statement anew.
+      if (await this.#listener.send({ text: NOTIFY, values, types: TYPES })) return;
+      await this.#database.run(NOTIFY, values);
     } catch {
       // Whoever is not told looks by itself; and whoever commits hears of a server that is away.
     }

@@ -112,8 +112,8 @@ function notifying(parts: Notifying): Omit<Connection, "database"> {
   const { database, pool, env, id, sender, close } = parts;
   const { clock, announced = () => undefined, warn = () => undefined } = env;
   const channel = `batchwork_${id}`;
-  const announcer = new Announcer(database, clock, channel, sender);
   const listener = new Listener({ pool, clock, channel, sender, announced, warn });
+  const announcer = new Announcer({ database, listener, clock, channel, sender });
   return {
     announce: (ms) => announcer.announce(ms),
     listen: () => listener.start(),

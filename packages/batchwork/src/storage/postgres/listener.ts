@@ -2,7 +2,14 @@
 import type { Clock, Timer } from "../../core/clock.ts";
 import { retryDelayMs } from "../../core/retry.ts";
 import { parseAnnouncement } from "./announcements.ts";
-import { canListen, sizeOf, TYPES, type ListeningClient, type PostgresPool } from "./client.ts";
+import {
+  canListen,
+  sizeOf,
+  TYPES,
+  type ListeningClient,
+  type PostgresPool,
+  type PostgresQuery,
+} from "./client.ts";
 import { borrow, giveBack } from "./lending.ts";
 import { listenText } from "./statements.ts";
 
@@ -18,6 +25,9 @@ const RECONNECT = {
 /** A connection that only listens does not notice by itself that the other end is gone. */
 const CHECK_MS = 60_000;
 const CHECK_TIMEOUT_MS = 10_000;
+
+/** What is sent through it takes as long at most, ms. */
+const SEND_TIMEOUT_MS = 1000;
 
 const CHECK = "SELECT 1";
 const BACKEND = "SELECT pg_backend_pid() AS pid";
@@ -39,6 +49,8 @@ const POLLING = "other processes are heard of at the next regular look (tickInte
 export class Listener {
   readonly #settings: ListenerSettings;
   #client: ListeningClient | undefined;
+  /** True once it listens. */
+  #listening = false;
   #timer: Timer | undefined;
   #failures = 0;
   #started = false;
@@ -54,6 +66,19 @@ export class Listener {
     this.#started = true;
     if (sizeOf(this.#settings.pool) > 1) this.#connect();
     else this.#giveUp("the pool has one connection only", "max");
+  }
+
+  /** Runs a statement on the connection that listens. False where there is none, or it failed. */
+  async send(query: PostgresQuery): Promise<boolean> {
+    const client = this.#client;
+    if (client === undefined || !this.#listening) return false;
+    try {
+      await client.query({ ...query, query_timeout: SEND_TIMEOUT_MS });
+      return true;
+    } catch (error) {
+      this.#lostClient(client, error);
+      return false;
+    }
   }
 
   /** Hears nothing more. A connection that is still on its way is given back when it comes. */
@@ -86,6 +111,7 @@ export class Listener {
     }
     await client.query({ text: listenText(channel), query_timeout: CHECK_TIMEOUT_MS });
     this.#failures = 0;
+    this.#listening = client === this.#client;
     this.#checkLater(client);
     // Of what was announced before nothing was heard.
     announced(0);
@@ -127,6 +153,7 @@ export class Listener {
   #drop(): void {
     const client = this.#client;
     this.#client = undefined;
+    this.#listening = false;
     client?.release(true);
   }
 

@@ -12,13 +12,17 @@ export function listenText(channel: string): string {
   return `LISTEN "${channel}"`;
 }
 
-/** A call of `append`, or of `append_within`: its arrays, then the items, then the time. */
-export function appendText(within: boolean, arrays: number, texts: number): string {
+/**
+ * A call of `append`, or of `append_within`: its arrays, then the items, then the time, then keys
+ * where there are some.
+ */
+export function appendText(within: boolean, arrays: number, texts: number, dedup: boolean): string {
   const numbers = (from: number, count: number): string[] =>
     Array.from({ length: count }, (_, n) => `$${from + n}`);
   const data =
     texts === 0 ? `$${arrays + 2}` : `ARRAY[${numbers(arrays + 2, texts).join(", ")}]::text[]`;
-  const parameters = [...numbers(1, arrays), data, `$${arrays + 1}`].join(", ");
+  const keys = dedup ? numbers(arrays + 2 + Math.max(1, texts), 1) : [];
+  const parameters = [...numbers(1, arrays), data, `$${arrays + 1}`, ...keys].join(", ");
   return `SELECT * FROM @.${within ? "append_within" : "append"}(${parameters})`;
 }
 

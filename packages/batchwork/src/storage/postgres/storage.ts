@@ -5,6 +5,7 @@ import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
+import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type { PromotionDestination, PromotionTarget } from "../promotion.ts";
 import type {
@@ -30,6 +31,7 @@ import { openConnection, type Connection, type ConnectionSettings } from "./conn
 import type { Database } from "./database.ts";
 import * as dead from "./dead.ts";
 import { exchange, type Marks } from "./exchange.ts";
+import { history } from "./history.ts";
 import { appendCall, appended } from "./intake.ts";
 import * as leases from "./leases.ts";
 import { prepareBatch } from "./preparation.ts";
@@ -194,6 +196,11 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async running(queue: number): Promise<RunningBatch[]> {
     return status.running(this.#database, queue);
+  }
+
+  async history(query: HistoryQuery): Promise<FinishedRow[]> {
+    await this.#checkQueues([query.queue]);
+    return history(this.#database, query);
   }
 
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {

@@ -23,8 +23,6 @@ interface Line {
   readonly serve: (group: GroupRow) => ClaimedBatch | null;
 }
 
-const NO_LIMIT: Room = { left: Number.POSITIVE_INFINITY, freesAt: null };
-
 /** One claim on one queue. */
 export class QueueClaimer {
   readonly #tx: Transaction;
@@ -50,7 +48,7 @@ export class QueueClaimer {
     this.#tx = tx;
     this.#queue = claim.queue;
     this.#throttle = claim.throttle;
-    this.#room = this.#findRoom();
+    this.#room = roomOf(tx.sql, claim.queue, claim.throttle, tx.now);
     this.#free = Math.min(claim.limit, this.#room.left);
     this.#owner = claimer.incarnation;
     this.#claimed = claimer.claimed;
@@ -84,10 +82,8 @@ export class QueueClaimer {
   /** Claims up to the limit. True when more could have been claimed without it. */
   claim(): boolean {
     for (const line of this.#lines) while (this.#serveLine(line));
-    if (this.#throttle !== undefined && this.#delivered > 0) {
-      noteDeliveries(this.#tx, this.#queue, this.#throttle, this.#delivered);
-      this.#room = this.#findRoom();
-    }
+    noteDeliveries(this.#tx, this.#queue, this.#throttle, this.#delivered);
+    this.#room = roomOf(this.#tx.sql, this.#queue, this.#throttle, this.#tx.now);
     if (this.#free > 0 || this.#room.left === 0) return false;
     return this.#lines.some((line) => this.#isAnyClaimable(line));
   }
@@ -116,11 +112,6 @@ export class QueueClaimer {
   /** When the throttle lets a batch go again; `null` when it does now. */
   get throttledUntil(): number | null {
     return this.#room.freesAt;
-  }
-
-  #findRoom(): Room {
-    if (this.#throttle === undefined) return NO_LIMIT;
-    return roomOf(this.#tx.sql, this.#queue, this.#throttle, this.#tx.now);
   }
 
   /** Serves the first groups in line once each, and goes round when nobody stands behind them. */

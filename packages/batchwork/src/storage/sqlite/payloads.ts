@@ -2,11 +2,11 @@
 import { pickText, SEPARATOR } from "../../core/codec.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import { memberCount, type Member } from "../../core/members.ts";
+import { textCount, type KeptItems } from "./dedup.ts";
 import type { Statements } from "./prepared.ts";
 
 /** What is kept of a chunk besides its group. */
-export interface ChunkText {
-  readonly count: number;
+export interface ChunkText extends KeptItems {
   readonly bytes: number;
   /** The items, or `null` when they have a row of their own. */
   readonly data: string | null;
@@ -28,7 +28,7 @@ export function memberTexts(sql: Statements, members: readonly Member[]): string
   return members.map(({ chunk, items }) => {
     const row = sql.chunk.get(chunk) as ChunkText | undefined;
     if (row === undefined) throw missing(chunk);
-    return pickText(chunkText(sql, chunk, row.data), items, row.count);
+    return pickText(chunkText(sql, chunk, row.data), items, textCount(row));
   });
 }
 

@@ -1,5 +1,7 @@
 /** The statements of one connection, prepared once. */
 import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
+import { DEDUP, DEDUP_INTAKE } from "./dedup-statements.ts";
+import { HISTORY } from "./history-statements.ts";
 import { KEYED_INTAKE, KEYS } from "./key-statements.ts";
 import { THROTTLE } from "./throttle-statements.ts";
 import {
@@ -13,7 +15,7 @@ import {
   STATUS,
 } from "./statements.ts";
 
-const FOR_INTAKE = { ...INTAKE, ...KEYED_INTAKE } as const;
+const FOR_INTAKE = { ...INTAKE, ...KEYED_INTAKE, ...DEDUP_INTAKE } as const;
 
 const ALL = {
   ...FOR_INTAKE,
@@ -24,8 +26,10 @@ const ALL = {
   ...BATCHES,
   ...INCARNATIONS,
   ...STATUS,
+  ...HISTORY,
   ...DEAD,
   ...THROTTLE,
+  ...DEDUP,
 } as const;
 
 /** Prepared statements by name. */

@@ -1,7 +1,8 @@
 /** Everything unfinished in a SQLite database, row by row, for `promote`. */
-import { pickText } from "../../core/codec.ts";
-import { isRun, memberCount, unpackMembers, type Member } from "../../core/members.ts";
+import { pickText, splitItems } from "../../core/codec.ts";
+import { isRun, memberCount, unpackMembers, type Member, type Run } from "../../core/members.ts";
 import type { PromotedMember, PromotionPart, PromotionRows } from "../promotion.ts";
+import { waitingItems } from "./dedup.ts";
 import { prepare, type SqliteHandle, type SqliteValue } from "./handle.ts";
 import { chunkText, textBytes } from "./payloads.ts";
 import type { Statements } from "./prepared.ts";
@@ -22,10 +23,10 @@ const PAGE_SIZE_MAX = 1024 * 1024;
 
 const QUEUES = "SELECT id, name, paused, notify FROM batchwork_queues WHERE id > ? ORDER BY id";
 
-const PAYLOADS = `SELECT id, count, live, data FROM batchwork_chunks WHERE id > ?
+const PAYLOADS = `SELECT id, count, live, kept, data FROM batchwork_chunks WHERE id > ?
   ORDER BY id LIMIT ?`;
 
-const WAITING = `SELECT c.id, q.name AS queue, c.grp, c.count, c.bytes, c.due_at, c.data,
+const WAITING = `SELECT c.id, q.name AS queue, c.grp, c.count, c.bytes, c.due_at, c.kept, c.data,
     CASE WHEN c.id = g.head AND c.id <= q.counted THEN g.skip ELSE 0 END AS skip,
     c.id <= q.counted AND c.id <= g.flush_to AS flushed
   FROM batchwork_chunks AS c
@@ -59,8 +60,8 @@ type Row = Readonly<Record<string, number | string | null>> & { readonly id: num
 /** How a part is read: its statement, and what a row of it becomes. */
 interface Reading<P extends PromotionPart> {
   readonly sql: string;
-  /** `null` for what is not moved. */
-  readonly row: (view: PromotionView, row: Row) => PromotionRows[P] | null;
+  /** No row for what is not moved. */
+  readonly rows: (view: PromotionView, row: Row) => readonly PromotionRows[P][];
   /** About how many characters the row takes. */
   readonly size: (row: PromotionRows[P]) => number;
 }
@@ -68,27 +69,32 @@ interface Reading<P extends PromotionPart> {
 const READINGS: { readonly [P in PromotionPart]: Reading<P> } = {
   queues: {
     sql: `${QUEUES} LIMIT ?`,
-    row: (_view, { name, paused, notify }) => {
-      return { name: text(name), paused: paused === 1, notify: notify === 1 };
+    rows: (_view, { name, paused, notify }) => {
+      return [{ name: text(name), paused: paused === 1, notify: notify === 1 }];
     },
     size: ({ name }) => name.length,
   },
   payloads: {
     sql: PAYLOADS,
-    row: ({ sql }, { id, count, live, data }) => {
+    rows: ({ sql }, { id, count, live, kept, data }) => {
       const items = chunkText(sql, id, data as string | null);
-      return { chunk: id, count: Number(count), live: Number(live), data: items };
+      const all = kept === null ? Number(count) : splitItems(items).length;
+      return [{ chunk: id, count: all, live: Number(live), data: items }];
     },
     size: ({ data }) => data.length,
   },
-  waiting: { sql: WAITING, row: waitingRow, size: () => 100 },
-  batches: { sql: BATCHES, row: batchRow, size: ({ members }) => 40 * members.length },
+  waiting: { sql: WAITING, rows: waitingRows, size: () => 100 },
+  batches: {
+    sql: BATCHES,
+    rows: (view, row) => [batchRow(view, row)],
+    size: ({ members }) => 40 * members.length,
+  },
   letters: {
     sql: LETTERS,
-    row: letterRow,
+    rows: (view, row) => [letterRow(view, row)],
     size: ({ item, error }) => item.length + error.length,
   },
-  keys: { sql: KEYS, row: keyRow, size: ({ key }) => key.length + 100 },
+  keys: { sql: KEYS, rows: keyRows, size: ({ key }) => key.length + 100 },
 };
 
 /** All rows of a part in pages. */
@@ -96,7 +102,7 @@ export function* pagesOf<P extends PromotionPart>(
   view: PromotionView,
   part: P,
 ): Generator<readonly PromotionRows[P][]> {
-  const { sql, row: made, size } = READINGS[part];
+  const { sql, rows: made, size } = READINGS[part];
   const statement = prepare(view.handle, sql);
   let page: PromotionRows[P][] = [];
   let pageSize = 0;
@@ -105,9 +111,8 @@ export function* pagesOf<P extends PromotionPart>(
     const rows = statement.all(after, READ_ROWS) as Row[];
     for (const row of rows) {
       const next = made(view, row);
-      if (next === null) continue;
-      page.push(next);
-      pageSize += size(next);
+      page.push(...next);
+      for (const one of next) pageSize += size(one);
       if (page.length < PAGE_ROWS_MAX && pageSize <= PAGE_SIZE_MAX) continue;
       yield page;
       page = [];
@@ -120,26 +125,36 @@ export function* pagesOf<P extends PromotionPart>(
   if (page.length > 0) yield page;
 }
 
-function waitingRow({ sql, now }: PromotionView, row: Row): PromotionRows["waiting"] {
+/** What of a chunk waits: all from an index on; where items were left out, runs of neighbours. */
+function waitingRows({ sql, now }: PromotionView, row: Row): PromotionRows["waiting"][] {
   const total = Number(row["count"]);
-  const from = Number(row["skip"]);
-  const count = total - from;
-  let bytes = Number(row["bytes"]);
-  if (from > 0) {
-    const all = chunkText(sql, row.id, row["data"] as string | null);
-    bytes = textBytes(pickText(all, { from, count }, total), count);
-  }
+  const skip = Number(row["skip"]);
+  const kept = row["kept"] as string | null;
   const dueInMs = Number(row["due_at"]) - now;
-  return {
+  const cut = skip > 0 || kept !== null;
+  const all = cut ? chunkText(sql, row.id, row["data"] as string | null) : "";
+  const runs = runsOf(waitingItems({ count: total, kept }, skip, total - skip));
+  return runs.map(({ from, count }) => ({
     chunk: row.id,
     queue: text(row["queue"]),
     group: text(row["grp"]),
     from,
     count,
-    bytes,
+    bytes: cut ? textBytes(pickText(all, { from, count }, -1), count) : Number(row["bytes"]),
     // Nobody waits for the flush any more, but what it made due stays due.
     dueInMs: row["flushed"] === 1 ? Math.min(dueInMs, 0) : dueInMs,
-  };
+  }));
+}
+
+function runsOf(items: Run | readonly number[]): Run[] {
+  if (isRun(items)) return [items];
+  const runs: { from: number; count: number }[] = [];
+  for (const index of items) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.from + last.count === index) last.count++;
+    else runs.push({ from: index, count: 1 });
+  }
+  return runs;
 }
 
 function batchRow({ now }: PromotionView, row: Row): PromotionRows["batches"] {
@@ -190,10 +205,10 @@ function letterRow({ now }: PromotionView, row: Row): PromotionRows["letters"] {
   };
 }
 
-function keyRow({ now }: PromotionView, row: Row): PromotionRows["keys"] | null {
+function keyRows({ now }: PromotionView, row: Row): PromotionRows["keys"][] {
   const expiresAt = numberOrNull(row["expires_at"]);
-  if (expiresAt !== null && expiresAt <= now) return null;
-  return {
+  if (expiresAt !== null && expiresAt <= now) return [];
+  const key = {
     queue: text(row["queue"]),
     key: text(row["key"]),
     chunk: row.id,
@@ -202,6 +217,7 @@ function keyRow({ now }: PromotionView, row: Row): PromotionRows["keys"] | null 
     ttlMs: numberOrNull(row["ttl_ms"]),
     expiresInMs: expiresAt === null ? null : expiresAt - now,
   };
+  return [key];
 }
 
 function text(value: SqliteValue | undefined): string {

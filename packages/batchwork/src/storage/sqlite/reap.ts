@@ -65,7 +65,8 @@ function crash(
   // The attempt that the process did not survive is not one that failed.
   bury(tx, { ...batch, crashes }, members, dead, batch.attempt - 1);
   freeMembers(sql, members);
-  sql.finishBatch.run(stateAfter(state, "finish"), settled, now, id);
+  const text = JSON.stringify(error);
+  sql.finishBatch.run(stateAfter(state, "finish"), settled, text, now, id);
   return batch.count;
 }
 

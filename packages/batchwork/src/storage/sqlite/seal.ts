@@ -2,6 +2,7 @@
 import { pickText, splitItems } from "../../core/codec.ts";
 import { fitCount, type FlushReason } from "../../core/flush.ts";
 import type { Member } from "../../core/members.ts";
+import { releaseKeys, textCount, waitingItems } from "./dedup.ts";
 import type { GroupRow } from "./groups.ts";
 import { chunkText, textBytes, type ChunkText } from "./payloads.ts";
 import type { Caps } from "./queues.ts";
@@ -22,6 +23,7 @@ export interface Sealed {
 interface WaitingChunk extends ChunkText {
   readonly id: number;
   readonly keyed: number;
+  readonly dedup: number;
 }
 
 /** Chunks read at a time when nothing is known of their size, and at most. */
@@ -107,12 +109,16 @@ export class Sealer {
     const text = chunkText(this.#sql, chunk.id, chunk.data);
     let count = Math.min(left, room.items);
     // Items are looked at one by one only where a chunk does not fit as it is.
-    if (chunk.bytes > room.bytes) count = fitCount(sizes(text, from), room, sealed.count === 0);
+    if (chunk.bytes > room.bytes) {
+      count = fitCount(sizes(chunk, text, from), room, sealed.count === 0);
+    }
     if (count === 0) return 0;
-    const whole = count === chunk.count;
-    const items = { from, count };
-    const taken = pickText(text, items, chunk.count);
-    sealed.members.push({ chunk: chunk.id, items, whole });
+    const whole = count === textCount(chunk);
+    const items = waitingItems(chunk, from, count);
+    const taken = pickText(text, items, textCount(chunk));
+    const member = { chunk: chunk.id, items, whole };
+    if (chunk.dedup === 1) releaseKeys(this.#sql, member);
+    sealed.members.push(member);
     sealed.texts.push(taken);
     if (chunk.keyed === 1) sealed.keyed = 1;
     sealed.count += count;
@@ -121,10 +127,9 @@ export class Sealer {
   }
 }
 
-function sizes(text: string, from: number): number[] {
-  return splitItems(text)
-    .slice(from)
-    .map((item) => Buffer.byteLength(item));
+function sizes(chunk: WaitingChunk, text: string, from: number): number[] {
+  const items = waitingItems(chunk, from, chunk.count - from);
+  return splitItems(pickText(text, items, textCount(chunk))).map((item) => Buffer.byteLength(item));
 }
 
 function advance(group: GroupRow, { count, bytes }: Sealed): void {

@@ -69,14 +69,16 @@ export function settle(
     if (row.suspect === 0) groups.readied(row.grp, runAt);
     return true;
   }
+  let error: string | null = null;
   if (outcome.kind === "split") {
+    error = JSON.stringify(outcome.error);
     split(tx, groups, tx.sql.batch.get(batch) as BatchRow, outcome);
   } else {
     const members = unpackMembers(row.members as string);
     freeMembers(tx.sql, members);
     if (row.keyed === 1) endKeys(tx, members);
   }
-  tx.sql.finishBatch.run(stateAfter(row.state, "finish"), token, tx.now, batch);
+  tx.sql.finishBatch.run(stateAfter(row.state, "finish"), token, error, tx.now, batch);
   forgetNowAndThen(tx, row.queue, batch);
   groups.ended(row.grp);
   return true;

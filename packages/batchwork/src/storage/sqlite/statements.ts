@@ -85,15 +85,17 @@ export const GROUPS = {
       SELECT 1 FROM batchwork_batches AS b
       WHERE b.state = 'ready' AND b.suspect = 1 AND b.queue = g.queue AND b.grp = g.id)
     LIMIT ? + 0`,
-  deleteGroups: "DELETE FROM batchwork_groups WHERE id IN (SELECT value FROM json_each(?))",
+  // Not the highest id, or the next group would get it, while finished batches still name it.
+  deleteGroups: `DELETE FROM batchwork_groups WHERE id IN (SELECT value FROM json_each(?))
+    AND id < (SELECT max(id) FROM batchwork_groups)`,
 } as const;
 
 export const CHUNKS = {
-  chunksFrom: `SELECT id, count, bytes, keyed, data FROM batchwork_chunks
+  chunksFrom: `SELECT id, count, bytes, keyed, dedup, kept, data FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ? ORDER BY id LIMIT ? + 0`,
   firstDue: `SELECT min(due_at) AS at FROM batchwork_chunks
     WHERE queue = ? AND grp = ? AND id >= ? AND id <= ?`,
-  chunk: "SELECT count, bytes, data FROM batchwork_chunks WHERE id = ?",
+  chunk: "SELECT count, bytes, kept, data FROM batchwork_chunks WHERE id = ?",
   // As bytes: drivers turn text that is not ASCII into a string five times slower than TextDecoder.
   payload: "SELECT CAST(data AS BLOB) AS data FROM batchwork_payloads WHERE chunk = ?",
   shrinkChunk: "UPDATE batchwork_chunks SET live = live - ? WHERE id = ? RETURNING live",
@@ -128,7 +130,7 @@ export const BATCHES = {
   leaseBatch: `UPDATE batchwork_batches SET state = ?, token = ?, owner = ?, claimed_at = ?,
     alone = ?, percent = NULL, note = NULL WHERE id = ?`,
   finishBatch: `UPDATE batchwork_batches SET state = ?, settled = ?, members = NULL,
-    owner = NULL, note = NULL, error = NULL, finished_at = ? WHERE id = ?`,
+    owner = NULL, note = NULL, error = ?, finished_at = ? WHERE id = ?`,
   retryBatch: `UPDATE batchwork_batches SET state = ?, settled = token, owner = NULL,
     attempt = ?, run_at = ?, error = ? WHERE id = ?`,
   releaseBatch: `UPDATE batchwork_batches SET state = ?, owner = NULL, run_at = ?

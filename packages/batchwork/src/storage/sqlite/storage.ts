@@ -5,6 +5,7 @@ import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
+import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type { PromotionOrigin, PromotionSource } from "../promotion.ts";
 import type {
@@ -28,6 +29,7 @@ import { appendInside, appendKeyedInside } from "./append-inside.ts";
 import { appendAndForget } from "./append-keyed.ts";
 import * as dead from "./dead.ts";
 import { exchange } from "./exchange.ts";
+import { history } from "./history.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
 import { prepareBatch } from "./preparation.ts";
@@ -219,6 +221,10 @@ export class SqliteStorage implements Storage, PromotionOrigin {
 
   async running(queue: number): Promise<RunningBatch[]> {
     return this.#ready.read((sql) => status.running(sql, queue));
+  }
+
+  async history(query: HistoryQuery): Promise<FinishedRow[]> {
+    return this.#ready.read((sql) => history(sql, query));
   }
 
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {

@@ -13,7 +13,15 @@ export interface Room {
   readonly freesAt: number | null;
 }
 
-export function roomOf(sql: Statements, queue: number, throttle: Throttle, now: number): Room {
+const NO_LIMIT: Room = { left: Number.POSITIVE_INFINITY, freesAt: null };
+
+export function roomOf(
+  sql: Statements,
+  queue: number,
+  throttle: Throttle | undefined,
+  now: number,
+): Room {
+  if (throttle === undefined) return NO_LIMIT;
   const start = windowStart(throttle, now);
   const first = sql.firstDelivery.get(queue, start) as
     { readonly at: number; readonly earlier: number } | undefined;
@@ -26,9 +34,10 @@ export function roomOf(sql: Statements, queue: number, throttle: Throttle, now: 
 export function noteDeliveries(
   { sql, now }: Transaction,
   queue: number,
-  throttle: Throttle,
+  throttle: Throttle | undefined,
   count: number,
 ): void {
+  if (throttle === undefined || count === 0) return;
   sql.noteDeliveries.run(queue, now, deliveredSoFar(sql, queue), count);
   const until = windowStart(throttle, now);
   sql.forgetDeliveries.run({ queue, until, most: FORGOTTEN_MAX });

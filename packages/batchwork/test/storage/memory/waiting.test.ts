@@ -5,7 +5,18 @@ import { Fifo } from "../../../src/storage/memory/fifo.ts";
 import { WaitingChunks, type Chunk } from "../../../src/storage/memory/waiting.ts";
 
 function chunk(id: number, count: number, dueAt: number): Chunk {
-  return { id, count, bytes: 10 * count, payload: "", dueAt, keys: null, taken: 0, takenBytes: 0 };
+  return {
+    id,
+    count,
+    bytes: 10 * count,
+    payload: "",
+    dueAt,
+    keys: null,
+    dedupKeys: null,
+    kept: null,
+    taken: 0,
+    takenBytes: 0,
+  };
 }
 
 describe("Fifo", () => {

@@ -163,6 +163,30 @@ describePostgres("opening a database", () => {
     expect(after.size).toBeGreaterThan(5);
     for (const [name, n] of after) expect(n - (before.get(name) ?? 0), name).toBeLessThan(500);
   });
+
+  test("an append reads nothing of what waits, and changes no row", async () => {
+    const storage = await opened(pool);
+    const queue = await queueOf(storage, "intake");
+    const groups = Array.from({ length: 500 }, (_, n) => `g${n}`);
+    await storage.append(groups.map((group) => chunkOf(queue, [1], group)));
+    // The server counts by connection, and this one has done nothing yet.
+    const fresh = new pg.Pool({ connectionString: url, max: 1 });
+    const client = await fresh.connect();
+    onTestFinished(async () => {
+      client.release();
+      await fresh.end();
+    });
+    await client.query("BEGIN");
+    expect(await storage.appendWithin(client, [chunkOf(queue, [2], "g1")])).toHaveLength(1);
+    const read = await rowsRead(client);
+    const { rows: changed } = await client.query<{ readonly name: string }>(
+      `SELECT relname AS name FROM pg_stat_xact_user_tables
+      WHERE schemaname = 'batchwork' AND n_tup_upd + n_tup_del > 0`,
+    );
+    await client.query("ROLLBACK");
+    expect(changed).toEqual([]);
+    for (const [name, n] of read) expect(n, name).toBeLessThan(5);
+  });
 });
 
 /** Rows that this connection has read of each table. */

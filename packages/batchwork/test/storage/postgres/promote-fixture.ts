@@ -67,6 +67,10 @@ export async function fill(path: string, clock: ManualClock): Promise<void> {
     const flushed = { ...chunkOf(orders, ["flushed"], "flushed"), dueInMs: 3_600_000 };
     await storage.append([late, flushed]);
     await storage.makeDue(orders, "flushed");
+    // Of these, duplicates are left out.
+    const letters = "aabccdde".split("");
+    const unique = { ...chunkOf(orders, letters, "unique"), dedupKeys: letters };
+    await storage.append([{ ...unique, dueInMs: 3_600_000 }]);
     await storage.setPaused([mails], true);
   });
 }
@@ -125,6 +129,9 @@ async function retriesAndLetters(storage: Storage, queue: number): Promise<void>
     dead: [{ position: 2, error: { ...ERROR, code: "E", stack: "at\nhome" } }],
     error: ERROR,
   });
+  // Three items in other places, and a new one.
+  const ids = [...itemIds(again.members).slice(1).toReversed(), null];
+  await storage.prepare(again, [{ ...chunkOf(queue, ["c", "b", "a", "new"]), ids }]);
   await settle(again, { kind: "again", attempt: 2, delayMs: 7_200_000, error: ERROR });
   // Of the letters, one batch was told of, and one is about to be told of again.
   const [told] = await storage.takeUnnotified([queue], 1, 30_000);
@@ -187,7 +194,8 @@ function deliveryOf(queue: string, found: ClaimedBatch, since: number): Delivery
   const { batch, rootId } = isNew ? ({ batch: "new", rootId: "new" } as const) : found;
   // What a flush made due is due by its time after a move.
   const reason = found.reason === "flush" ? "time" : found.reason;
-  const whole = members.map((member) => member.whole);
+  // Neighbours of items that were left out may come as one member or as several.
+  const whole = [members.every((member) => member.whole)];
   const content = { items: itemsOf(found), ids: itemIds(members), whole };
   return { ...told, batch, rootId, queue, reason, ...content };
 }

@@ -78,6 +78,8 @@ describePostgres("a throttle on PostgreSQL", () => {
     const queue = await queueOf(storage, "set-back", 20);
     expect(await claimed(storage, claimOf(queue, 3))).toBe(3);
     time.now = 50 * HOUR_MS;
+    const later = { queue, group: "later", count: 1, bytes: 1, payload: "1", dueInMs: 0 };
+    await storage.append(Array.from({ length: 20 }, () => later));
     expect(await claimed(storage, claimOf(queue, 3))).toBe(0);
     time.now += HOUR_MS - 1;
     expect(await claimed(storage, claimOf(queue, 3))).toBe(0);

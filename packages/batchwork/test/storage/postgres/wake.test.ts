@@ -250,7 +250,7 @@ describePostgres("processes on PostgreSQL", () => {
     await listening(1);
     for (let n = 0; n < 100; n++) await both.batch.addBulk(numbers(10, n * 10));
     expect(await handed(both, 1000)).toEqual(numbers(1000));
-    const adds = sent.filter((text) => text.includes(".append("));
+    const adds = sent.filter((text) => text.includes(".append"));
     const notices = sent.filter((text) => text.includes("pg_notify"));
     expect(adds).toHaveLength(100);
     expect(notices.length).toBeLessThan(adds.length);

@@ -164,5 +164,11 @@ test("empty groups are forgotten once there are many, and not those in use", asy
   await desk.storage.reap(3);
   const left = new Set((await desk.claim()).map(({ group }) => group));
   expect(left).toEqual(new Set(["g0", "g1"]));
-  expect(rows(folder, "groups")).toBe(3);
+  // Those in use, and the one with the highest id, which no other group may get.
+  expect(rows(folder, "groups")).toBe(4);
+  await desk.storage.append([desk.chunk(["new"], "new")]);
+  await desk.settle(await desk.claimOne());
+  const query = { queue: desk.queue, group: null, before: null, limit: 500 };
+  const groups = (await desk.storage.history(query)).map(({ group }) => group);
+  expect(groups.slice(0, 3)).toEqual(["new", names.at(-1), null]);
 });

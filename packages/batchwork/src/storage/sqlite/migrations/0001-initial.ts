@@ -36,6 +36,10 @@ CREATE TABLE batchwork_chunks (
   due_at INTEGER NOT NULL,
   -- True when items of it have a row in batchwork_keys.
   keyed INTEGER NOT NULL DEFAULT 0,
+  -- True when items of it may have a row in batchwork_dedup_keys.
+  dedup INTEGER NOT NULL DEFAULT 0,
+  -- The indices of its items, as JSON, where others were left out: these count for nothing.
+  kept TEXT,
   -- The items when they are few; NULL when they have a row in batchwork_payloads.
   data TEXT
 ) STRICT;
@@ -149,6 +153,17 @@ CREATE TABLE batchwork_deliveries (
   count INTEGER NOT NULL,
   PRIMARY KEY (queue, at)
 ) STRICT, WITHOUT ROWID;
+
+-- Keys of items that wait in their group: another item with the same key is left out.
+CREATE TABLE batchwork_dedup_keys (
+  queue INTEGER NOT NULL,
+  grp TEXT NOT NULL,
+  key TEXT NOT NULL,
+  chunk INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  PRIMARY KEY (queue, grp, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batchwork_dedup_keys_item ON batchwork_dedup_keys (chunk, idx);
 
 CREATE TABLE batchwork_incarnations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,

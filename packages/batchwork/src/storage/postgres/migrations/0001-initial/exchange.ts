@@ -2,53 +2,6 @@
 import { STEADY_PLANS } from "./plans.ts";
 
 export const EXCHANGE = String.raw`
--- The times at which groups are looked at were worked out with the caps of earlier claims, the
--- loosest of which the queue has kept.
-CREATE FUNCTION @.is_tighter(
-  q @.queues, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint
-) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-  SELECT p_max_size < q.max_size OR p_max_bytes < q.max_bytes
-    OR p_concurrency > q.group_concurrency
-$$;
-
--- Lets a claim into its queue. Claims share a queue; whoever flushes it, a claim that makes groups
--- due by tighter caps, and one with a throttle (p_alone) has it alone.
-CREATE FUNCTION @.enter_queue(
-  p_queue int, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint, p_alone boolean
-) RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-  q @.queues;
-BEGIN
-  SELECT * INTO q FROM @.queues WHERE id = p_queue;
-  IF NOT FOUND THEN
-    RAISE EXCEPTION 'batchwork: no queue %', p_queue USING ERRCODE = 'BW002';
-  END IF;
-  IF NOT @.is_tighter(q, p_max_size, p_max_bytes, p_concurrency) THEN
-    IF p_alone THEN
-      PERFORM pg_advisory_xact_lock(@queues, p_queue);
-    ELSE
-      PERFORM pg_advisory_xact_lock_shared(@queues, p_queue);
-    END IF;
-    RETURN false;
-  END IF;
-  PERFORM pg_advisory_xact_lock(@queues, p_queue);
-  RETURN true;
-END $$;
-
--- Wakes the groups that are due for tighter caps. The caller has the queue alone.
-CREATE FUNCTION @.adopt_caps(
-  p_queue int, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint, p_now bigint
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  -- Claims find out which of them are at their limit all the same.
-  UPDATE @.group_states AS g SET blocked = false, ready_at = @.not_before(g.ready_at, p_now),
-    wake_at = @.not_before(g.wake_at, p_now)
-  WHERE g.queue = p_queue AND g.blocked;
-  UPDATE @.group_states AS g SET wake_at = p_now, turn = nextval('@.turns')
-  WHERE g.queue = p_queue AND g.wake_at > p_now
-    AND (g.items >= p_max_size OR g.bytes >= p_max_bytes);
-END $$;
-
 -- The suspect that has waited longest and may start, with its group locked.
 CREATE FUNCTION @.claim_suspect(
   p_queues int[], p_concurrencies bigint[], p_owner bigint, p_now bigint
@@ -243,7 +196,8 @@ BEGIN
   RETURN QUERY SELECT 'b', b.id, b.alone, json_build_object('token', b.token,
       'queue', b.queue, 'group', g.name, 'attempt', b.attempt, 'count', b.count,
       'bytes', b.bytes, 'reason', b.reason, 'parent', b.parent, 'root', b.root,
-      'sealedAt', b.sealed_at, 'prepared', b.prepared, 'left', (SELECT s.items FROM @.group_states AS s
+      'sealedAt', b.sealed_at, 'prepared', b.prepared,
+      'left', (SELECT s.items FROM @.group_states AS s
         WHERE s.grp = b.grp ORDER BY s.version DESC LIMIT 1))::text, NULL
     FROM unnest(v_claimed) WITH ORDINALITY AS u (id, n),
       LATERAL (SELECT * FROM @.batches AS t WHERE t.id = u.id OFFSET 0) AS b,

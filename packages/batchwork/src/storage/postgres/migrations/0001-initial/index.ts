@@ -1,5 +1,7 @@
 /** The first schema: tables, and the functions that carry each method out in one round trip. */
 import { CLAIM } from "./claim.ts";
+import { DEDUP } from "./dedup.ts";
+import { ENTRY } from "./entry.ts";
 import { EXCHANGE } from "./exchange.ts";
 import { INTAKE } from "./intake.ts";
 import { KEYS } from "./keys.ts";
@@ -15,6 +17,7 @@ import { TABLES } from "./tables.ts";
 
 export const initial = [
   TABLES,
+  DEDUP,
   INTAKE,
   KEYS,
   PREPARATION,
@@ -23,6 +26,7 @@ export const initial = [
   SETTLE,
   LOOK,
   THROTTLE,
+  ENTRY,
   EXCHANGE,
   LEASES,
   STATUS,

@@ -21,7 +21,7 @@ AS $$ SELECT CASE WHEN p_at < p_now THEN p_now ELSE p_at END $$;
 -- @.marks.
 CREATE FUNCTION @.append(
   p_queues int[], p_groups text[], p_counts int[], p_bytes int[], p_delays bigint[],
-  p_data text[], p_at bigint
+  p_data text[], p_at bigint, p_keys text[] DEFAULT NULL
 ) RETURNS TABLE (id bigint, due_at bigint) LANGUAGE plpgsql AS $$
 DECLARE
   v_now bigint := coalesce(p_at, @.now_ms());
@@ -32,25 +32,41 @@ BEGIN
     SELECT nextval('@.chunk_ids') FROM generate_series(1, cardinality(p_queues)));
   INSERT INTO @.payloads (chunk, count, live, data)
     SELECT * FROM unnest(v_ids, p_counts, p_counts, p_data);
-  INSERT INTO @.inbox (queue, chunk, grp, count, bytes, due_at)
-    SELECT i.queue, i.chunk, i.grp, i.count, i.bytes, v_now + i.delay
-    FROM unnest(p_queues, v_ids, p_groups, p_counts, p_bytes, p_delays)
-      AS i (queue, chunk, grp, count, bytes, delay);
+  -- Keys come as JSON, a text for each chunk.
+  INSERT INTO @.inbox (queue, chunk, grp, count, bytes, due_at, keys)
+    SELECT i.queue, i.chunk, i.grp, i.count, i.bytes, v_now + i.delay, CASE
+      WHEN i.keys IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(i.keys::json)) END
+    FROM unnest(p_queues, v_ids, p_groups, p_counts, p_bytes, p_delays, p_keys)
+      AS i (queue, chunk, grp, count, bytes, delay, keys);
   RETURN QUERY SELECT i.chunk, v_now + i.delay
     FROM unnest(v_ids, p_delays) WITH ORDINALITY AS i (chunk, delay, n) ORDER BY i.n;
 END $$;
 
--- The same inside a transaction of the caller's: refuses another database.
+-- The same for one chunk.
+CREATE FUNCTION @.append_one(
+  p_queue int, p_group text, p_count int, p_bytes int, p_delay bigint, p_data text, p_at bigint,
+  OUT id bigint, OUT due_at bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM pg_current_xact_id();
+  id := nextval('@.chunk_ids');
+  due_at := coalesce(p_at, @.now_ms()) + p_delay;
+  INSERT INTO @.payloads (chunk, count, live, data) VALUES (id, p_count, p_count, p_data);
+  INSERT INTO @.inbox (queue, chunk, grp, count, bytes, due_at)
+    VALUES (p_queue, id, p_group, p_count, p_bytes, due_at);
+END $$;
+
+-- Appends inside a transaction of the caller's: refuses another database.
 CREATE FUNCTION @.append_within(
   p_database uuid, p_queues int[], p_groups text[], p_counts int[], p_bytes int[],
-  p_delays bigint[], p_data text[], p_at bigint
+  p_delays bigint[], p_data text[], p_at bigint, p_keys text[] DEFAULT NULL
 ) RETURNS TABLE (id bigint, due_at bigint) LANGUAGE plpgsql AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM @.meta AS m WHERE m.id = p_database) THEN
     RAISE EXCEPTION 'batchwork: another database' USING ERRCODE = 'BW001';
   END IF;
   RETURN QUERY SELECT *
-    FROM @.append(p_queues, p_groups, p_counts, p_bytes, p_delays, p_data, p_at);
+    FROM @.append(p_queues, p_groups, p_counts, p_bytes, p_delays, p_data, p_at, p_keys);
 END $$;
 
 -- Has the next claims hear of batches that ended.
@@ -103,12 +119,14 @@ CREATE FUNCTION @.count_inbox(
 DECLARE
   v_chunks bigint[];
   v_names text[];
+  v_dedup boolean;
   v_turn bigint;
   v_ids bigint[] := ARRAY(SELECT e.grp FROM unnest(p_ended) AS e);
   v_locked bigint[];
 BEGIN
-  SELECT array_agg(i.chunk), array_agg(DISTINCT i.grp) INTO v_chunks, v_names FROM (
-    SELECT grp, chunk FROM @.inbox WHERE queue = p_queue AND chunk >= p_from
+  SELECT array_agg(i.chunk), array_agg(DISTINCT i.grp), bool_or(i.keys IS NOT NULL)
+    INTO v_chunks, v_names, v_dedup FROM (
+    SELECT grp, chunk, keys FROM @.inbox WHERE queue = p_queue AND chunk >= p_from
     ORDER BY chunk LIMIT p_most) AS i;
   IF v_names IS NOT NULL THEN
     IF EXISTS (SELECT FROM unnest(v_names) AS n (name) WHERE NOT EXISTS (
@@ -130,17 +148,21 @@ BEGIN
         SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp)
         = ANY (v_locked));
   END IF;
+  IF v_dedup THEN
+    PERFORM @.hold_dedup_keys(p_queue, v_chunks);
+  END IF;
   v_turn := nextval('@.turns');
   WITH deleted AS (
     DELETE FROM @.inbox WHERE queue = p_queue AND chunk = ANY (v_chunks)
-    RETURNING grp, chunk, count, bytes, due_at
+    RETURNING grp, chunk, count, bytes, due_at, keys IS NOT NULL AS dedup
   ), taken AS (
     SELECT (SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = d.grp) AS grp,
-      d.chunk, d.count, d.bytes, d.due_at
+      d.chunk, d.count, d.bytes, d.due_at, d.dedup
     FROM deleted AS d
   ), moved AS (
     INSERT INTO @.waiting (grp, chunk, from_index, count, bytes, due_at)
-    SELECT t.grp, t.chunk, 0, t.count, t.bytes, t.due_at FROM taken AS t WHERE t.count > 0
+    SELECT t.grp, t.chunk, 0, t.count, t.bytes, t.due_at FROM taken AS t
+    WHERE t.count > 0 AND NOT t.dedup
   )
   -- The row is there: it is found by its key, whatever else is.
   INSERT INTO @.group_states AS g (grp, version, queue, items, bytes, head, due_at, blocked,
@@ -150,7 +172,7 @@ BEGIN
     min(n.due_at) FILTER (WHERE n.count > 0), bool_and(n.count > 0),
     min(n.due_at) FILTER (WHERE n.count = 0)
   FROM (
-    SELECT * FROM taken
+    SELECT t.grp, t.chunk, t.count, t.bytes, t.due_at FROM taken AS t
     UNION ALL
     SELECT e.grp, NULL, 0, 0, e.retry_at FROM unnest(p_ended) AS e WHERE e.grp = ANY (v_locked)
   ) AS n (grp, chunk, count, bytes, due_at) GROUP BY n.grp

@@ -161,9 +161,12 @@ END $$;
 CREATE FUNCTION @.end_keys(p_batches bigint[], p_kept int[], p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-  v_chunks bigint[] := ARRAY(SELECT m.chunk FROM @.members AS m WHERE m.batch = ANY (p_batches));
+  v_chunks bigint[];
+  v_moved boolean;
 BEGIN
-  IF EXISTS (SELECT FROM @.members AS m WHERE m.batch = ANY (p_batches) AND m.ids IS NOT NULL) THEN
+  SELECT array_agg(m.chunk), bool_or(m.ids IS NOT NULL) INTO v_chunks, v_moved
+  FROM @.members AS m WHERE m.batch = ANY (p_batches);
+  IF v_moved THEN
     UPDATE @.keys AS k SET expires_at = p_now + k.ttl_ms
     FROM unnest(p_batches) AS b (id), @.batch_items(b.id) AS i
     WHERE k.chunk = split_part(i.id, ':', 1)::bigint AND k.idx = split_part(i.id, ':', 2)::int

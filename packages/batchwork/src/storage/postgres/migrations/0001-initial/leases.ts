@@ -58,6 +58,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   -- Only a crash while alone counts: nothing else can have caused it.
   v_crashes int := b.crashes + CASE WHEN b.alone THEN 1 ELSE 0 END;
+  v_error text;
 BEGIN
   PERFORM @.tell_ended(ARRAY[ROW(b.queue, b.grp, NULL)::@.ended]);
   IF v_crashes < p_max_crashes THEN
@@ -66,14 +67,15 @@ BEGIN
     WHERE id = b.id;
     RETURN 0;
   END IF;
+  v_error := json_build_object('name', 'BatchworkError', 'message', format(
+    'The process died %s times while it ran this batch alone.', v_crashes),
+    'code', 'CRASHED')::text;
   -- The attempt that the process did not survive is not one that failed.
   PERFORM @.bury(b.id, ARRAY(SELECT generate_series(0, b.count - 1)),
-    array_fill(json_build_object('name', 'BatchworkError', 'message', format(
-      'The process died %s times while it ran this batch alone.', v_crashes),
-      'code', 'CRASHED')::text, ARRAY[b.count]),
+    array_fill(v_error, ARRAY[b.count]),
     b.attempt - 1, v_crashes, p_now);
   PERFORM @.drop_members(ARRAY[b.id]);
-  PERFORM @.finish(b.id, NULL, p_now);
+  PERFORM @.finish(b.id, NULL, v_error, p_now);
   RETURN b.count;
 END $$;
 

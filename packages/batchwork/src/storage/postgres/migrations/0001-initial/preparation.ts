@@ -1,8 +1,8 @@
 /** What `beforeFlush` made of a batch takes the place of its items. */
 
 export const PREPARATION = String.raw`
--- p_counts: of each part, NULL to leave the items as they are; p_ids: of all items, '' for new ones.
--- Returns the members of the batch from now on; none when the lease is lost.
+-- p_counts: of each part, NULL to leave the items as they are; p_ids: of all items, '' for new
+-- ones. Returns the members of the batch from now on; none when the lease is lost.
 CREATE FUNCTION @.prepare_batch(
   p_batch bigint, p_token int, p_counts int[], p_bytes bigint, p_data text[], p_ids text[],
   p_at bigint

@@ -74,7 +74,10 @@ DECLARE
   v_chunks bigint[] := '{}';
   v_from int[] := '{}';
   v_counts int[] := '{}';
+  -- The last row that was taken whole.
   v_whole bigint;
+  v_last int;
+  v_dedup boolean := false;
   v_rest bigint;
 BEGIN
   -- The time does not matter to what is due anyway, so a backlog is never searched for it.
@@ -88,8 +91,8 @@ BEGIN
   IF v_reason IS NULL THEN
     RETURN;
   END IF;
-  FOR w IN SELECT chunk, from_index, count, bytes FROM @.waiting
-    WHERE grp = p_group.grp AND chunk >= p_group.head ORDER BY chunk
+  FOR w IN SELECT chunk, from_index, count, dedup, bytes FROM @.waiting
+    WHERE grp = p_group.grp AND chunk >= p_group.head ORDER BY chunk, from_index
   LOOP
     v_take := least(w.count, p_max_size - v_count);
     v_bytes := w.bytes;
@@ -102,6 +105,7 @@ BEGIN
     END IF;
     v_rest := w.chunk;
     EXIT WHEN v_take = 0;
+    v_dedup := v_dedup OR w.dedup;
     v_chunks := v_chunks || w.chunk;
     v_from := v_from || w.from_index;
     v_counts := v_counts || v_take;
@@ -110,10 +114,11 @@ BEGIN
     IF v_take < w.count THEN
       UPDATE @.waiting SET from_index = from_index + v_take, count = count - v_take,
         bytes = greatest(0, bytes - v_bytes)
-      WHERE grp = p_group.grp AND chunk = w.chunk;
+      WHERE grp = p_group.grp AND chunk = w.chunk AND from_index = w.from_index;
       EXIT;
     END IF;
     v_whole := w.chunk;
+    v_last := w.from_index;
     v_rest := NULL;
   END LOOP;
   IF v_count = 0 THEN
@@ -123,7 +128,10 @@ BEGIN
     RETURN;
   END IF;
   DELETE FROM @.waiting
-    WHERE grp = p_group.grp AND chunk >= p_group.head AND chunk <= v_whole;
+    WHERE grp = p_group.grp AND chunk >= p_group.head AND (chunk, from_index) <= (v_whole, v_last);
+  IF v_dedup THEN
+    PERFORM @.release_dedup_keys(v_chunks, v_from, v_counts);
+  END IF;
   INSERT INTO @.batches (queue, grp, state, token, owner, attempt, run_at, count, bytes, reason,
       first_chunk, tells, sealed_at, claimed_at)
     VALUES (p_group.queue, p_group.grp, 'leased', 1, p_owner, 1, p_now, v_count, v_total, v_reason,

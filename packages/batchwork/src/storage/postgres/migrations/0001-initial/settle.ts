@@ -52,11 +52,12 @@ BEGIN
 END $$;
 
 -- Nothing of the batch is left to do.
-CREATE FUNCTION @.finish(p_batch bigint, p_settled int, p_now bigint) RETURNS void
-LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.finish(
+  p_batch bigint, p_settled int, p_error text, p_now bigint
+) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE @.batches SET state = 'done', settled = coalesce(p_settled, settled), owner = NULL,
-    note = NULL, error = NULL, finished_at = p_now
+    note = NULL, error = p_error, finished_at = p_now
   WHERE id = p_batch;
 END $$;
 
@@ -72,8 +73,8 @@ BEGIN
     FROM @.payloads AS p, unnest(string_to_array(p.data, E',\n')) WITH ORDINALITY AS i (text, n)
     WHERE p.chunk IN (SELECT m.chunk FROM @.members AS m WHERE m.batch = p_batch)
   )
-  SELECT b.queue, g.name, i.text, coalesce(t.id, i.chunk || ':' || i.index), d.error, p_attempts, p_crashes,
-    b.id, coalesce(b.root, b.id), p_now, CASE WHEN q.notify THEN 0 END
+  SELECT b.queue, g.name, i.text, coalesce(t.id, i.chunk || ':' || i.index), d.error, p_attempts,
+    p_crashes, b.id, coalesce(b.root, b.id), p_now, CASE WHEN q.notify THEN 0 END
   FROM unnest(p_positions, p_errors) AS d (place, error)
     JOIN @.batch_items(p_batch) AS t ON t.place = d.place
     JOIN items AS i ON i.chunk = t.chunk AND i.index = t.index
@@ -101,7 +102,8 @@ BEGIN
     RETURNING id INTO v_id;
   INSERT INTO @.members (batch, place, chunk, from_index, count, indices, ids)
     SELECT v_id, row_number() OVER (ORDER BY min(i.n)), i.chunk, min(i.index), count(*),
-      CASE WHEN max(i.index) - min(i.index) + 1 <> count(*) THEN array_agg(i.index ORDER BY i.n) END,
+      CASE WHEN max(i.index) - min(i.index) + 1 <> count(*)
+        THEN array_agg(i.index ORDER BY i.n) END,
       CASE WHEN count(i.id) > 0 THEN array_agg(i.id ORDER BY i.n) END
     FROM unnest(p_chunks, p_indices, p_ids) WITH ORDINALITY AS i (chunk, index, id, n)
     GROUP BY i.chunk;
@@ -157,7 +159,7 @@ BEGIN
     SELECT v_chunks[n + 1] AS chunk, count(*)::int AS count FROM unnest(v_gone) AS n GROUP BY 1
   ) AS s;
   PERFORM @.free_items(v_freed, v_counts);
-  PERFORM @.finish(p_batch.id, p_batch.token, p_now);
+  PERFORM @.finish(p_batch.id, p_batch.token, p_outcome->>'error', p_now);
   RETURN v_retry_at;
 END $$;
 

@@ -83,7 +83,9 @@ CREATE FUNCTION @.counts(
         END) AS due_at
     FROM @.states_of(p_queue, p_group) AS g
   ) AS o, LATERAL (
-    SELECT coalesce(sum(i.count), 0)::bigint AS items, min(i.due_at) AS due_at,
+    SELECT coalesce(sum(i.count), 0)::bigint - CASE WHEN bool_or(i.keys IS NOT NULL)
+        THEN @.duplicates_in_inbox(p_queue, p_group) ELSE 0 END AS items,
+      min(i.due_at) AS due_at,
       count(DISTINCT i.grp) FILTER (WHERE NOT EXISTS (
         SELECT FROM @.states_of(p_queue, i.grp) AS g WHERE g.items > 0)) AS groups
     FROM @.inbox AS i

@@ -56,11 +56,13 @@ CREATE TABLE @.inbox (
   count int NOT NULL,
   bytes int NOT NULL,
   due_at bigint,
+  -- One for each item, where duplicates are to be left out.
+  keys text[],
   PRIMARY KEY (queue, chunk)
 );
 
 -- Headers that are counted in their group and wait to be sealed; of a chunk that straddles two
--- batches, the rest.
+-- batches, the rest; of one of which items were left out, each run of neighbours.
 CREATE TABLE @.waiting (
   grp bigint NOT NULL,
   chunk bigint NOT NULL,
@@ -68,7 +70,9 @@ CREATE TABLE @.waiting (
   count int NOT NULL,
   bytes int NOT NULL,
   due_at bigint NOT NULL,
-  PRIMARY KEY (grp, chunk)
+  -- True when the items hold keys.
+  dedup boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (grp, chunk, from_index)
 );
 
 -- Made by the first claim that sees something of the group. Never updated, so that the lock stays

@@ -11,7 +11,8 @@ CREATE TABLE @.deliveries (
   earlier bigint NOT NULL,
   count int NOT NULL,
   PRIMARY KEY (queue, at)
-);
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
+  autovacuum_vacuum_cost_delay = 0, vacuum_truncate = false);
 
 CREATE FUNCTION @.delivered_so_far(p_queue int) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
