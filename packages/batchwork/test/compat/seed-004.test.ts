@@ -177,4 +177,34 @@ describe.each(STORAGES)("the page's snippets on %s storage:", (kind) => {
       ["sync", "globex", [{ tenantId: "globex", data: { n: 2 } }]],
     ]);
   });
+
+  test("deduplication: within a buffer window the first of each key stays, then the set resets", async () => {
+    const f = new Fixture(kind);
+    const noted = new Noted();
+    const processUnique = noted.fn("processUnique");
+    const { batch: events } = await f.started((bw) =>
+      // oxlint-disable-next-line typescript/no-explicit-any -- as on the page
+      bw.batch<{ eventId: string; payload: any }>({
+        name: "dedup-events",
+        maxSize: 200,
+        maxWaitMs: 5_000,
+        deduplicateBy: (item) => item.eventId, // Skip if same eventId already buffered
+
+        handler: async (ctx) => {
+          await processUnique(ctx.batch);
+        },
+      }),
+    );
+    const [first, again, other] = [
+      { eventId: "e1", payload: 1 },
+      { eventId: "e1", payload: 2 },
+      { eventId: "e2", payload: 3 },
+    ];
+    await f.run(events.addBulk([first, again, other]));
+    await f.advance(5000);
+    expect(noted.calls).toEqual([["processUnique", [first, other]]]);
+    await f.run(events.add(again));
+    await f.advance(5000);
+    expect(noted.calls[1]).toEqual(["processUnique", [again]]);
+  });
 });
