@@ -26,12 +26,12 @@ const LAYERS: readonly Layer[] = [
   { folder: "core/", inside: ["core/"], outside: [] },
   {
     folder: "storage/sqlite/",
-    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/sqlite/"],
+    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/letters.ts", "storage/sqlite/"],
     outside: [/^node:sqlite$/v],
   },
   {
     folder: "storage/postgres/",
-    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/postgres/"],
+    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/letters.ts", "storage/postgres/"],
     outside: [/^pg$/v],
   },
   {

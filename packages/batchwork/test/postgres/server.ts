@@ -156,7 +156,8 @@ function unprivileged(): Account {
   throw new Error("PostgreSQL does not run as root, and there is no user to run it as");
 }
 
-async function freePort(): Promise<number> {
+/** A port of the loopback address that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -1,26 +1,9 @@
 /** Dead letters: kept until somebody redrives or discards them. */
-import { joinItems } from "../../core/codec.ts";
-import type { StoredError } from "../../core/errors.ts";
-import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
-import type { DeadQuery, DeadRow, NewChunk } from "../storage.ts";
+import { letter, RedrivenChunks, type LetterRow, type RedrivenChunk } from "../letters.ts";
+import type { DeadQuery, DeadRow } from "../storage.ts";
 import type { Database } from "./database.ts";
-import { groupName, storedGroup } from "../../core/group-name.ts";
+import { storedGroup } from "../../core/group-name.ts";
 import { appendCall } from "./intake.ts";
-
-/** A row of `dead`. */
-interface LetterRow {
-  readonly id: number;
-  readonly queue: number;
-  readonly grp: string;
-  readonly item: string;
-  readonly item_id: string;
-  readonly error: string;
-  readonly attempts: number;
-  readonly crashes: number;
-  readonly batch: number;
-  readonly root: number;
-  readonly died_at: number;
-}
 
 type Ids = readonly number[] | "all";
 
@@ -44,14 +27,17 @@ export async function deadLetters(database: Database, query: DeadQuery): Promise
   const values: unknown[] = [queue, after, limit];
   if (group !== null) values.push(storedGroup(group));
   const sql = group === null ? LETTERS : LETTERS_OF_GROUP;
-  return (await database.rows(sql, values)).map(letter);
+  return (await database.rows(sql, values)).map((row) => letter(row as unknown as LetterRow));
 }
 
 /** One transaction: what is read is locked, so that nobody else puts it back too. */
 export async function redrive(database: Database, queue: number, ids: Ids): Promise<number> {
   const given = ids === "all" ? null : [...ids];
   return database.transaction(async (client) => {
-    const chunks = new RedrivenChunks(queue);
+    const found: RedrivenChunk[] = [];
+    const chunks = new RedrivenChunks(queue, (chunk) => {
+      found.push(chunk);
+    });
     let after = 0;
     let count = 0;
     for (;;) {
@@ -70,7 +56,7 @@ export async function redrive(database: Database, queue: number, ids: Ids): Prom
         rows.map(({ id }) => id),
       ]);
     }
-    const found = chunks.end();
+    chunks.end();
     if (found.length > 0) {
       const { sql, values } = appendCall(
         found.map(({ chunk }) => chunk),
@@ -100,41 +86,13 @@ export async function takeUnnotified(
   retryMs: number,
 ): Promise<DeadRow[]> {
   const rows = await database.rows(TAKE_UNNOTIFIED, [queues, limit, retryMs, database.at]);
-  return rows.map(letter);
+  return rows.map((row) => letter(row as unknown as LetterRow));
 }
 
 export async function acknowledgeDead(database: Database, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
   const sql = "UPDATE @.dead SET notice_at = NULL WHERE id = ANY ($1) AND notice_at IS NOT NULL";
   await database.run(sql, [ids]);
-}
-
-function letter(found: unknown): DeadRow {
-  const row = found as LetterRow;
-  return {
-    id: row.id,
-    queue: row.queue,
-    group: groupName(row.grp),
-    itemId: row.item_id,
-    payload: row.item,
-    error: JSON.parse(row.error) as StoredError,
-    attempts: row.attempts,
-    crashes: row.crashes,
-    batch: row.batch,
-    rootId: row.root,
-    diedAt: row.died_at,
-  };
-}
-
-interface OpenChunk {
-  readonly items: string[];
-  /** The ids the items had before. */
-  readonly itemIds: string[];
-  bytes: number;
-}
-
-interface RedrivenChunk extends Pick<OpenChunk, "itemIds"> {
-  readonly chunk: NewChunk;
 }
 
 /** Where each item was, and where it is now. */
@@ -150,44 +108,4 @@ function moved(chunks: readonly RedrivenChunk[], rows: readonly unknown[]): unkn
     }
   }
   return [ids, to, places];
-}
-
-/** Puts letters back as chunks: one per group until it is full, in order of age. */
-class RedrivenChunks {
-  readonly #queue: number;
-  readonly #open = new Map<string, OpenChunk>();
-  readonly #full: RedrivenChunk[] = [];
-
-  constructor(queue: number) {
-    this.#queue = queue;
-  }
-
-  add({ grp, item, item_id: itemId }: LetterRow): void {
-    const bytes = Buffer.byteLength(item);
-    let chunk = this.#open.get(grp);
-    const full =
-      chunk !== undefined &&
-      (chunk.items.length >= CHUNK_ITEMS_MAX || chunk.bytes + bytes > CHUNK_BYTES_MAX);
-    if (full) this.#finish(grp);
-    if (chunk === undefined || full) {
-      chunk = { items: [], itemIds: [], bytes: 0 };
-      this.#open.set(grp, chunk);
-    }
-    chunk.items.push(item);
-    chunk.itemIds.push(itemId);
-    chunk.bytes += bytes;
-  }
-
-  end(): readonly RedrivenChunk[] {
-    for (const grp of this.#open.keys()) this.#finish(grp);
-    return this.#full;
-  }
-
-  #finish(grp: string): void {
-    const { items, itemIds, bytes } = this.#open.get(grp) as OpenChunk;
-    this.#open.delete(grp);
-    const payload = joinItems(items);
-    const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
-    this.#full.push({ chunk: { ...chunk, payload, dueInMs: 0 }, itemIds });
-  }
 }

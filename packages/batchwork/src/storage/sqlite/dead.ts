@@ -1,32 +1,16 @@
 /** Dead letters: kept until somebody redrives or discards them. */
-import { joinItems, splitItems } from "../../core/codec.ts";
-import type { StoredError } from "../../core/errors.ts";
-import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
+import { splitItems } from "../../core/codec.ts";
 import { itemIds, selectMembers, type Member } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
+import { letter, RedrivenChunks, type LetterRow } from "../letters.ts";
 import type { AppendedChunk, DeadQuery, DeadRow } from "../storage.ts";
-import { groupName, storedGroup } from "../../core/group-name.ts";
+import { storedGroup } from "../../core/group-name.ts";
 import { append } from "./intake.ts";
 import { endKeysOfDead, hasKeys, moveKeys } from "./keys.ts";
-import { memberTexts, textBytes } from "./payloads.ts";
+import { memberTexts } from "./payloads.ts";
 import { queueRow } from "./queues.ts";
 import type { Statements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
-
-/** A row of `batchwork_dead`. */
-interface LetterRow {
-  readonly id: number;
-  readonly queue: number;
-  readonly grp: string;
-  readonly item: string;
-  readonly item_id: string;
-  readonly error: string;
-  readonly attempts: number;
-  readonly crashes: number;
-  readonly batch: number;
-  readonly root: number;
-  readonly died_at: number;
-}
 
 /** The batch in which items died. */
 export interface Grave {
@@ -86,7 +70,11 @@ export function deadLetters(sql: Statements, query: DeadQuery): DeadRow[] {
 
 export function redrive(tx: Transaction, queue: number, ids: readonly number[] | "all"): number {
   const { sql } = tx;
-  const chunks = new RedrivenChunks(tx, queue);
+  const keyed = hasKeys(sql, queue);
+  const chunks = new RedrivenChunks(queue, ({ chunk, itemIds: before }) => {
+    const [appended] = append(tx, [chunk]);
+    if (keyed) moveKeys(sql, (appended as AppendedChunk).id, before);
+  });
   if (ids !== "all") {
     const list = JSON.stringify(ids);
     const rows = sql.deadByIds.all(list, queue) as LetterRow[];
@@ -145,73 +133,4 @@ function takeFrom(
 
 export function acknowledgeDead({ sql }: Transaction, ids: readonly number[]): void {
   if (ids.length > 0) sql.acknowledgeDead.run(JSON.stringify(ids));
-}
-
-function letter(row: LetterRow): DeadRow {
-  return {
-    id: row.id,
-    queue: row.queue,
-    group: groupName(row.grp),
-    itemId: row.item_id,
-    payload: row.item,
-    error: JSON.parse(row.error) as StoredError,
-    attempts: row.attempts,
-    crashes: row.crashes,
-    batch: row.batch,
-    rootId: row.root,
-    diedAt: row.died_at,
-  };
-}
-
-interface OpenChunk {
-  readonly items: string[];
-  /** The ids the items had before. */
-  readonly itemIds: string[];
-  bytes: number;
-}
-
-/** Puts letters back as chunks: one per group until it is full, in order of age. */
-class RedrivenChunks {
-  readonly #tx: Transaction;
-  readonly #queue: number;
-  readonly #keyed: boolean;
-  readonly #open = new Map<string, OpenChunk>();
-
-  constructor(tx: Transaction, queue: number) {
-    this.#tx = tx;
-    this.#queue = queue;
-    this.#keyed = hasKeys(tx.sql, queue);
-  }
-
-  add({ grp, item, item_id: itemId }: LetterRow): void {
-    const bytes = textBytes(item, 1);
-    let chunk = this.#open.get(grp);
-    if (chunk !== undefined) {
-      const full = chunk.items.length >= CHUNK_ITEMS_MAX || chunk.bytes + bytes > CHUNK_BYTES_MAX;
-      if (full) {
-        this.#append(grp);
-        chunk = undefined;
-      }
-    }
-    if (chunk === undefined) {
-      chunk = { items: [], itemIds: [], bytes: 0 };
-      this.#open.set(grp, chunk);
-    }
-    chunk.items.push(item);
-    chunk.itemIds.push(itemId);
-    chunk.bytes += bytes;
-  }
-
-  end(): void {
-    for (const grp of this.#open.keys()) this.#append(grp);
-  }
-
-  #append(grp: string): void {
-    const { items, itemIds, bytes } = this.#open.get(grp) as OpenChunk;
-    this.#open.delete(grp);
-    const payload = joinItems(items);
-    const chunk = { queue: this.#queue, group: groupName(grp), count: items.length, bytes };
-    const [appended] = append(this.#tx, [{ ...chunk, payload, dueInMs: 0 }]);
-    if (this.#keyed) moveKeys(this.#tx.sql, (appended as AppendedChunk).id, itemIds);
-  }
 }

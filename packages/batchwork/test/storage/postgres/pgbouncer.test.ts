@@ -2,7 +2,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
@@ -12,6 +11,8 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { Batchwork, type BatchOptions } from "../../../src/index.ts";
 import { postgres, type PostgresTx } from "../../../src/storage/postgres/index.ts";
 import { describePostgres, testDatabase } from "../../postgres/database.ts";
+import { freePort } from "../../postgres/server.ts";
+import { numbers } from "./fixture.ts";
 
 const BINARY = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"].find(
   (file) => existsSync(file),
@@ -212,17 +213,4 @@ function unprivileged(folder: string): { readonly uid: number; readonly gid: num
   ) as [number, number];
   spawnSync("chown", ["-R", `${uid}:${gid}`, folder]);
   return { uid, gid };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-function numbers(count: number, from = 0): number[] {
-  return Array.from({ length: count }, (_, n) => from + n);
 }
