@@ -14,48 +14,46 @@ export const LAYOUT = {
   chars: { mid: "", "left-mid": "", "mid-mid": "", "right-mid": "" },
 };
 
+/** What a column shows of a row, by its head. */
+export type Columns<R> = readonly (readonly [head: string, value: (row: R) => number | null])[];
+
+const COLUMNS: Columns<Row> = [
+  ["items", (row) => row.items],
+  ["items/s", (row) => row.itemsPerSecond],
+  ["add/s", (row) => row.addPerSecond],
+  ["process/s", (row) => row.processPerSecond],
+  ["CPU µs/item", (row) => row.cpuMicrosPerItem],
+  ["peak MB", (row) => row.peakRssMb],
+  ["commits/1k", (row) => row.commitsPer1000Items],
+  ["bytes/item", (row) => row.bytesWrittenPerItem],
+  ["loop p99 ms", (row) => row.loopDelayP99Ms],
+];
+
 export function rowsTable(cases: readonly BenchCase[], { absolute }: Report): string {
+  return tableOf(cases, absolute, COLUMNS);
+}
+
+/** A line for each case that was run. */
+export function tableOf<R extends Pick<Row, "durability">>(
+  cases: readonly Pick<BenchCase, "name" | "title">[],
+  absolute: Readonly<Record<string, R | { readonly failure: string }>>,
+  columns: Columns<R>,
+): string {
   const table = new Table({
-    head: [
-      "row",
-      "items",
-      "items/s",
-      "add/s",
-      "process/s",
-      "CPU µs/item",
-      "peak MB",
-      "commits/1k",
-      "bytes/item",
-      "loop p99 ms",
-      "if the power fails",
-    ],
-    colAligns: ["left", ...Array.from({ length: 9 }, () => "right" as const), "left"],
+    head: ["row", ...columns.map(([head]) => head), "if the power fails"],
+    colAligns: ["left", ...columns.map(() => "right" as const), "left"],
     ...LAYOUT,
   });
   for (const { name, title } of cases) {
     const row = absolute[name];
     if (row === undefined) continue;
     if ("failure" in row) {
-      table.push([title, { colSpan: 10, content: `FAILED: ${row.failure}` }]);
+      table.push([title, { colSpan: columns.length + 1, content: `FAILED: ${row.failure}` }]);
     } else {
-      table.push([title, ...cells(row), row.durability]);
+      table.push([title, ...columns.map(([, value]) => number(value(row))), row.durability]);
     }
   }
   return table.toString();
-}
-
-function cells(row: Row): string[] {
-  return [
-    row.items,
-    row.itemsPerSecond,
-    row.addPerSecond,
-    row.processPerSecond,
-    row.cpuMicrosPerItem,
-    row.peakRssMb,
-    row.commitsPer1000Items,
-    row.bytesWrittenPerItem,
-    row.loopDelayP99Ms,
-  ].map(number);
 }
 
 export function latencyTable({ absolute }: Report): string {

@@ -1,59 +1,29 @@
 /** The report as a table for people. */
 import Table from "cli-table3";
-import { LAYOUT, number } from "../harness/table.ts";
+import { LAYOUT, number, tableOf, type Columns } from "../harness/table.ts";
 import type { PinnedReport } from "./pinned.ts";
 import type { PostgresCase } from "./registry.ts";
 import type { PostgresReport, PostgresRow } from "./report.ts";
+
+const COLUMNS: Columns<PostgresRow> = [
+  ["items", (row) => row.items],
+  ["items/s", (row) => row.itemsPerSecond],
+  ["add/s", (row) => row.addPerSecond],
+  ["process/s", (row) => row.processPerSecond],
+  ["CPU µs/item", (row) => row.cpuMicrosPerItem],
+  ["server CPU", (row) => row.serverCpuMicrosPerItem],
+  ["WAL bytes/item", (row) => row.walBytesPerItem],
+  ["commits/1k", (row) => row.commitsPer1000Items],
+  ["round trips/1k", (row) => row.roundTripsPer1000Items],
+  ["peak MB", (row) => row.peakRssMb],
+  ["loop p99 ms", (row) => row.loopDelayP99Ms],
+];
 
 export function rowsTable(
   cases: readonly PostgresCase[],
   { absolute }: Pick<PostgresReport, "absolute">,
 ): string {
-  const table = new Table({
-    head: [
-      "row",
-      "items",
-      "items/s",
-      "add/s",
-      "process/s",
-      "CPU µs/item",
-      "server CPU",
-      "WAL bytes/item",
-      "commits/1k",
-      "round trips/1k",
-      "peak MB",
-      "loop p99 ms",
-      "if the power fails",
-    ],
-    colAligns: ["left", ...Array.from({ length: 11 }, () => "right" as const), "left"],
-    ...LAYOUT,
-  });
-  for (const { name, title } of cases) {
-    const row = absolute[name];
-    if (row === undefined) continue;
-    if ("failure" in row) {
-      table.push([title, { colSpan: 12, content: `FAILED: ${row.failure}` }]);
-    } else {
-      table.push([title, ...cells(row), row.durability]);
-    }
-  }
-  return table.toString();
-}
-
-function cells(row: PostgresRow): string[] {
-  return [
-    row.items,
-    row.itemsPerSecond,
-    row.addPerSecond,
-    row.processPerSecond,
-    row.cpuMicrosPerItem,
-    row.serverCpuMicrosPerItem,
-    row.walBytesPerItem,
-    row.commitsPer1000Items,
-    row.roundTripsPer1000Items,
-    row.peakRssMb,
-    row.loopDelayP99Ms,
-  ].map(number);
+  return tableOf(cases, absolute, COLUMNS);
 }
 
 /** The windows, and what the tables of each side have come to. */
