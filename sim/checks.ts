@@ -87,10 +87,14 @@ export function checkInTime(world: World): void {
         throttledUntil(queue, claim, now) <= now;
       if (!claimable) group.claimableSince = null;
       else group.claimableSince ??= scheduler.now;
-      const late = scheduler.now - (group.claimableSince ?? scheduler.now);
-      const { tickIntervalMs, pollMs } = plan;
-      const unheard = plan.faults.deaf || isFilledByMany(group, scheduler.wallMs(0));
-      if (late <= (unheard ? tickIntervalMs : pollMs) + IN_TIME_MS) continue;
+      const since = group.claimableSince ?? scheduler.now;
+      const { tickIntervalMs, pollMs, faults } = plan;
+      // Once something else makes it due as well, such as a flush, that is when it is heard of.
+      if (faults.deaf || isFilledByMany(group, now)) group.knownSince = null;
+      else group.knownSince ??= scheduler.now;
+      const known = group.knownSince !== null;
+      const late = scheduler.now - Math.max(since, group.knownSince ?? since);
+      if (late <= (known ? pollMs : tickIntervalMs) + IN_TIME_MS) continue;
       const detail = `group "${group.name}" of ${name} is due, and somebody has room`;
       ledger.fail("claim: in time", `${detail}, for ${late.toFixed(0)} ms`);
     }

@@ -136,7 +136,15 @@ export class Ledger {
     const { groups } = this.queue(queue);
     let group = groups.get(name);
     if (group === undefined) {
-      group = { queue, name, waiting: [], leased: 0, passedOver: 0, claimableSince: null };
+      group = {
+        queue,
+        name,
+        waiting: [],
+        leased: 0,
+        passedOver: 0,
+        claimableSince: null,
+        knownSince: null,
+      };
       groups.set(name, group);
     }
     return group;

@@ -95,6 +95,8 @@ export interface GroupRecord {
   passedOver: number;
   /** Virtual time since which it is claimable and somebody has room for it; `null` when not. */
   claimableSince: number | null;
+  /** Virtual time since which somebody could know so without a regular look; `null` when nobody. */
+  knownSince: number | null;
 }
 
 export interface QueueRecord {
