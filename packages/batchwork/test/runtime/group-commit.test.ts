@@ -99,6 +99,37 @@ describe.each(STORAGES)("group commit on %s storage", (kind) => {
     expect(chunks.map(({ count }) => count)).toEqual([4, 3]);
   });
 
+  test("a bulk of several groups gives each item the id under which it is delivered", async () => {
+    const f = new Fixture(kind);
+    const delivered = new Map<string, number>();
+    const { batch } = await f.started((bw) =>
+      bw.batch<{ n: number; group: string; when?: Date }>({
+        ...LIMITS,
+        maxSize: 4,
+        groupBy: ({ group }) => group,
+        handler: async (ctx) => {
+          for (const [at, { n }] of ctx.batch.entries()) {
+            delivered.set(ctx.itemIds[at] as string, n);
+          }
+        },
+      }),
+    );
+    const deal = (count: number, groups: number): { n: number; group: string; when?: Date }[] =>
+      numbers(count).map((n) => {
+        // One group has an item that plain JSON cannot say, so its items go in one by one.
+        const when = n === 5 ? { when: new Date(0) } : {};
+        return { n, group: `g${n % groups}`, ...when };
+      });
+    const bulks = [deal(30, 3), deal(20, 3), deal(10, 9)];
+    const results = await f.run(Promise.all(bulks.map((items) => batch.addBulk(items))));
+    await f.run(batch.flush());
+    for (const [bulk, ids] of results.entries()) {
+      const numbersOf = ids.map(({ id }) => delivered.get(id));
+      expect(numbersOf).toEqual(bulks[bulk]?.map(({ n }) => n));
+    }
+    expect(delivered.size).toBe(60);
+  });
+
   test("a bulk of nothing resolves and commits nothing", async () => {
     const f = new Fixture(kind);
     const { handler } = recorder(f.clock);
