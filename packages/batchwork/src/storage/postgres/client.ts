@@ -3,6 +3,8 @@
 /** One statement. */
 export interface PostgresQuery {
   readonly text: string;
+  /** A connection that has met this name before need not be told the text again. */
+  readonly name?: string;
   readonly values?: readonly unknown[];
   /** How columns become values; `pg`'s own way where it is left out. */
   readonly types?: PostgresTypes;
@@ -28,6 +30,8 @@ export interface PostgresClient {
 
 /** One connection, taken from a pool. */
 export interface PostgresPoolClient extends PostgresClient {
+  /** The server's process behind it, as the server said when it was opened. */
+  readonly processID?: unknown;
   /** Gives it back; an error has it closed instead. */
   release(error?: Error | boolean): void;
   /** Tells when the connection breaks while no statement is under way. */
@@ -42,8 +46,6 @@ export interface PostgresNotification {
 
 /** A connection that can listen. */
 export interface ListeningClient extends PostgresPoolClient {
-  /** The server's process behind it, as the server said when it was opened. */
-  readonly processID?: unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "notification", listener: (message: PostgresNotification) => void): unknown;

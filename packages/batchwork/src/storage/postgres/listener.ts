@@ -5,12 +5,12 @@ import { parseAnnouncement } from "./announcements.ts";
 import {
   canListen,
   sizeOf,
-  TYPES,
   type ListeningClient,
   type PostgresPool,
   type PostgresQuery,
 } from "./client.ts";
 import { borrow, giveBack } from "./lending.ts";
+import { routeOf } from "./pooler.ts";
 import { listenText } from "./statements.ts";
 
 /** Waits before it connects again: 100 ms, doubled up to 30 s, with jitter. */
@@ -30,7 +30,6 @@ const CHECK_TIMEOUT_MS = 10_000;
 const SEND_TIMEOUT_MS = 1000;
 
 const CHECK = "SELECT 1";
-const BACKEND = "SELECT pg_backend_pid() AS pid";
 
 /** What a {@link Listener} is made of. */
 export interface ListenerSettings {
@@ -104,7 +103,9 @@ export class Listener {
     client.on("error", (error) => this.#lostClient(client, error));
     client.on("end", () => this.#lostClient(client, new Error("The connection ended.")));
     client.on("notification", ({ payload = "" }) => this.#heard(client, payload));
-    if (await isPooled(client)) {
+    // In transaction mode a pooler would listen on a connection that is somebody else's a moment
+    // later.
+    if ((await routeOf(client, CHECK_TIMEOUT_MS)) === "pooled") {
       this.#drop();
       this.#giveUp("a pooler is between this process and the server", "pool");
       return;
@@ -162,16 +163,4 @@ export class Listener {
     const advice = "Give `notifications: false` if that is intended.";
     this.#settings.warn(`${message} ${advice}`, { field });
   }
-}
-
-/**
- * True when what is behind the connection is not what answered when it was opened. In transaction
- * mode a pooler would listen on a connection that is somebody else's a moment later.
- */
-async function isPooled(client: ListeningClient): Promise<boolean> {
-  const { processID } = client;
-  if (typeof processID !== "number") return false;
-  const query = { text: BACKEND, types: TYPES, query_timeout: CHECK_TIMEOUT_MS };
-  const { rows } = await client.query(query);
-  return rows[0]?.["pid"] !== processID;
 }

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 
 import { Batchwork, type BatchOptions } from "../../../src/index.ts";
 import { postgres, type PostgresTx } from "../../../src/storage/postgres/index.ts";
+import { routeOf } from "../../../src/storage/postgres/pooler.ts";
 import { describePostgres, testDatabase } from "../../postgres/database.ts";
 import { freePort } from "../../postgres/server.ts";
 import { numbers } from "./fixture.ts";
@@ -56,6 +57,19 @@ describePgBouncer("behind PgBouncer in transaction mode", () => {
   }
 
   const LIMITS = { maxSize: 10, maxWaitMs: 20 };
+
+  test("it is told from a connection of its own, so nothing is prepared through it", async () => {
+    const pooled = new pg.Pool({ connectionString: pooledUrl, max: 1 });
+    onTestFinished(async () => pooled.end());
+    for (const [pool, route] of [
+      [direct, "direct"],
+      [pooled, "pooled"],
+    ] as const) {
+      const client = await pool.connect();
+      expect(await routeOf(client, 5000)).toBe(route);
+      client.release();
+    }
+  });
 
   test("two engines hand each item over once, in bulk and in groups", async () => {
     const [one, two] = [engine(), engine()];

@@ -144,7 +144,7 @@ BEGIN
   IF cardinality(v_locked) < cardinality(v_ids) THEN
     PERFORM @.tell_ended(ARRAY(SELECT e FROM unnest(p_ended) AS e WHERE e.grp <> ALL (v_locked)));
     v_chunks := ARRAY(SELECT i.chunk FROM @.inbox AS i
-      WHERE i.queue = p_queue AND i.chunk = ANY (v_chunks) AND (
+      WHERE i.queue = p_queue AND i.chunk >= p_from AND i.chunk = ANY (v_chunks) AND (
         SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp)
         = ANY (v_locked));
   END IF;
@@ -153,7 +153,9 @@ BEGIN
   END IF;
   v_turn := nextval('@.turns');
   WITH deleted AS (
-    DELETE FROM @.inbox WHERE queue = p_queue AND chunk = ANY (v_chunks)
+    -- p_from says what v_chunks says already: what was deleted before is not to be walked over,
+    -- whatever the plan.
+    DELETE FROM @.inbox WHERE queue = p_queue AND chunk >= p_from AND chunk = ANY (v_chunks)
     RETURNING grp, chunk, count, bytes, due_at, keys IS NOT NULL AS dedup
   ), taken AS (
     SELECT (SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = d.grp) AS grp,
