@@ -2,7 +2,7 @@
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
-  resolve: { alias: [{ find: /^convex\//v, replacement: "convex-minimum/" }] },
+  resolve: { alias: [{ find: /^convex(?=\/|$)/v, replacement: "convex-minimum" }] },
   test: {
     include: ["test/{batch,example,pool,worker}/**/*.test.ts"],
     pool: "forks",

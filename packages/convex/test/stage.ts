@@ -24,13 +24,15 @@ export function useVirtualTime(): void {
   });
 }
 
-/** The components' modules, loaded before time stands still: no call waits for a file. */
-import.meta.glob(["../src/{batch,pool,worker}/*.ts", "!**/convex.config.ts"], { eager: true });
+/** The components' modules, loaded before a test begins: no call waits for a file. */
+const components = import.meta.glob(["../src/{batch,pool,worker}/*.ts", "!**/convex.config.ts"]);
 
 /** The app under test. */
 export async function deploy(schema: Schema, modules: Modules): Promise<TestConvex<Schema>> {
   const used = Object.entries(modules).filter(([file]) => !file.endsWith("convex.config.ts"));
   await Promise.all(used.map(([, load]) => load()));
+  // A component that cannot be loaded fails the tests that use it.
+  await Promise.allSettled(Object.values(components).map((load) => load()));
   return convexTest({ schema, modules, transactionLimits: true });
 }
 

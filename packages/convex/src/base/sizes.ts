@@ -32,10 +32,11 @@ export function bytesOf(value: unknown): number {
 export function packChunks(
   sizes: readonly number[],
   itemsMax: number = CHUNK_ITEMS_MAX,
+  bytesMax: number = CHUNK_BYTES_MAX,
 ): { readonly from: number; readonly end: number; readonly bytes: number }[] {
   const chunks = [];
   for (let from = 0; from < sizes.length;) {
-    const end = chunkEnd(sizes, from, { items: itemsMax, bytes: CHUNK_BYTES_MAX });
+    const end = chunkEnd(sizes, from, { items: itemsMax, bytes: Math.min(bytesMax, CHUNK_BYTES_MAX) });
     let bytes = 0;
     for (let i = from; i < end; i++) bytes += sizes[i] as number;
     chunks.push({ from, end, bytes });

@@ -1,15 +1,34 @@
-/** A batch id, what waits for it, and the timer of its runner. */
+/** A group of a batch id, what waits in it, and the timer of its runner. */
 import { watchDelayMs } from "../base/watch.js";
 import { internal } from "./_generated/api.js";
 import type { Doc, Id } from "./_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "./_generated/server.js";
-import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, HEADERS_MAX } from "./limits.js";
+import { freeKeys } from "./keys.js";
+import { BATCH_BYTES_MAX, BATCH_ITEMS_MAX, HEADERS_MAX, KEYED_ITEMS_MAX } from "./limits.js";
+import type { BatchConfig } from "./validators.js";
 
-export function groupOf(ctx: QueryCtx, batchId: string): Promise<Doc<"groups"> | null> {
+/** A batch id without a key is a group by itself. */
+export function groupOf(
+  ctx: QueryCtx,
+  batchId: string,
+  groupKey?: string,
+): Promise<Doc<"groups"> | null> {
   return ctx.db
     .query("groups")
-    .withIndex("by_batch_id", (q) => q.eq("batchId", batchId))
+    .withIndex("by_batch_id", (q) => q.eq("batchId", batchId).eq("groupKey", groupKey))
     .unique();
+}
+
+/** The configuration that counts: what was set at run time wins over what code declared. */
+export function inForce({ config, override }: Doc<"groups">): BatchConfig {
+  return override === undefined ? config : { ...config, ...override };
+}
+
+/** When an item has waited long enough; `Infinity` for never. */
+function dueAtOf({ addedAt, dueAt }: Doc<"headers">, { flushIntervalMs }: BatchConfig): number {
+  // A call that filled a batch by itself.
+  if (dueAt === addedAt) return addedAt;
+  return flushIntervalMs > 0 ? addedAt + flushIntervalMs : Number.POSITIVE_INFINITY;
 }
 
 export function runnerOf(ctx: QueryCtx, group: Id<"groups">): Promise<Doc<"runners"> | null> {
@@ -51,8 +70,9 @@ export async function look(
     .withIndex("by_inbox", (q) =>
       seen === null ? q.eq("group", group._id) : q.eq("group", group._id).lte("inbox", seen),
     );
-  const { threshold = Number.POSITIVE_INFINITY } = group.config;
-  const most = Math.max(capOf(group), Number.isFinite(threshold) ? threshold : 0);
+  const config = inForce(group);
+  const { threshold = Number.POSITIVE_INFINITY } = config;
+  const most = Math.max(capOf(config), Number.isFinite(threshold) ? threshold : 0);
   const headers: Doc<"headers">[] = [];
   let items = 0;
   let dueAt = Number.POSITIVE_INFINITY;
@@ -60,7 +80,7 @@ export async function look(
   for await (const header of rows) {
     headers.push(header);
     items += header.count - header.from;
-    dueAt = Math.min(dueAt, header.dueAt ?? Number.POSITIVE_INFINITY);
+    dueAt = Math.min(dueAt, dueAtOf(header, config));
     isFlushed ||= header.addedAt <= runner.flushedTo;
     if (items >= most || headers.length === HEADERS_MAX) break;
   }
@@ -70,8 +90,8 @@ export async function look(
 }
 
 /** Most items of one batch. */
-function capOf({ config }: Doc<"groups">): number {
-  return config.maxBatchSize ?? BATCH_ITEMS_MAX;
+function capOf({ maxBatchSize }: BatchConfig): number {
+  return maxBatchSize ?? BATCH_ITEMS_MAX;
 }
 
 /** The commit timestamp up to which this transaction sees; `null` before Convex 1.47. */
@@ -86,16 +106,20 @@ export async function seal(
   group: Doc<"groups">,
   headers: readonly Doc<"headers">[],
 ): Promise<Doc<"flushes">> {
-  const room = { items: capOf(group), bytes: BATCH_BYTES_MAX };
+  const cap = capOf(inForce(group));
+  // The keys of a batch are given back one by one.
+  const isKeyed = headers.some(({ keyed }) => keyed === true);
+  const all = isKeyed ? Math.min(cap, KEYED_ITEMS_MAX) : cap;
+  const room = { items: all, bytes: BATCH_BYTES_MAX };
   const members: Doc<"flushes">["members"] = [];
-  const all = room.items;
-  for (const { _id, chunk, from, count, bytes } of headers) {
+  for (const { _id, chunk, from, count, bytes, keyed } of headers) {
     const isFirst = room.items === all;
     if (room.items === 0 || (!isFirst && bytes > room.bytes)) break;
     const end = Math.min(count, from + room.items);
-    members.push({ chunk, from, end });
+    members.push({ chunk, from, end, owns: end === count });
     room.items -= end - from;
     room.bytes -= bytes;
+    if (keyed === true) await freeKeys(ctx, group._id, { chunk, from, end });
     if (end === count) await ctx.db.delete("headers", _id);
     else await ctx.db.patch("headers", _id, { from: end });
   }

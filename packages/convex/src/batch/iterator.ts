@@ -2,7 +2,7 @@
 import { ConvexError, v } from "convex/values";
 import type { Doc } from "./_generated/dataModel.js";
 import { mutation, query, type MutationCtx } from "./_generated/server.js";
-import { NO_PAGE, cancelPage, jobOf, schedulePage } from "./jobs.js";
+import { NO_PAGE, cancelPage, expiryOf, jobOf, schedulePage } from "./jobs.js";
 import { LIST_MAX } from "./limits.js";
 import { vDeleted, vJobConfig, vJobStatus } from "./validators.js";
 
@@ -26,6 +26,7 @@ const vDetail = v.object({
   ...vListed.fields,
   cursor: v.optional(v.string()),
   retryCount: v.number(),
+  pageAt: v.optional(v.number()),
   config: v.object({ batchSize: v.number(), delayBetweenBatchesMs: v.number() }),
 });
 
@@ -91,12 +92,33 @@ export const cancel = mutation({
     if (!isOff && job.watch !== undefined) await ctx.scheduler.cancel(job.watch);
     await ctx.db.patch("jobs", job._id, {
       ...NO_PAGE,
+      ...(await expiryOf(ctx, job)),
       token: job.token + 1,
       status: "failed",
       cancelled: true,
       errorMessage: "Cancelled by user",
     });
     return { jobId, status: "failed" as const };
+  },
+});
+
+/** Changes how a job that is not over goes on, from its next page. */
+export const update = mutation({
+  args: {
+    jobId: v.string(),
+    batchSize: v.optional(v.number()),
+    delayBetweenBatchesMs: v.optional(v.number()),
+    maxRetries: v.optional(v.number()),
+    maxBatchSize: v.optional(v.number()),
+  },
+  returns: v.null(),
+  handler: async (ctx, { jobId, ...changes }) => {
+    const job = await known(ctx, jobId);
+    const config = { ...job.config, ...changes };
+    // A size that is given is the size of the next page, whatever was found out so far.
+    const size = changes.batchSize === undefined ? {} : { pageSize: undefined, pageMax: undefined };
+    await ctx.db.patch("jobs", job._id, { config, ...size });
+    return null;
   },
 });
 
@@ -107,12 +129,13 @@ export const status = query({
   handler: async (ctx, { jobId }) => {
     const job = await jobOf(ctx, jobId);
     if (job === null) return null;
-    const { cursor, retryCount, config, pageSize } = job;
+    const { cursor, retryCount, config, pageSize, run, runAt } = job;
     const { batchSize, delayBetweenBatchesMs } = config;
     return {
       ...listed(job),
       retryCount,
       config: { batchSize: pageSize ?? batchSize, delayBetweenBatchesMs },
+      ...(run === undefined ? {} : { pageAt: runAt }),
       ...(cursor === undefined ? {} : { cursor }),
     };
   },

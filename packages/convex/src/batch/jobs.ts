@@ -3,6 +3,7 @@ import { watchDelayMs } from "../base/watch.js";
 import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "./_generated/server.js";
+import { ensureSweep } from "./sweep.js";
 
 export function jobOf(ctx: QueryCtx, jobId: string): Promise<Doc<"jobs"> | null> {
   return ctx.db
@@ -20,6 +21,17 @@ interface Changes {
   readonly errorMessage?: string | undefined;
   readonly lastRunAt?: number;
   readonly pageSize?: number;
+  readonly pageMax?: number;
+}
+
+/** When the row of a job that ends now may go, where that was asked for. */
+export async function expiryOf(
+  ctx: MutationCtx,
+  { config: { retention } }: Doc<"jobs">,
+): Promise<{ expiresAt?: number }> {
+  if (retention === undefined) return {};
+  await ensureSweep(ctx, [retention]);
+  return { expiresAt: Date.now() + retention };
 }
 
 /** Schedules the next page under a new token, and its watch. */
@@ -34,12 +46,14 @@ export async function schedulePage(
   const { config } = job;
   const cursor = changes.cursor ?? job.cursor;
   const pageSize = changes.pageSize ?? job.pageSize;
+  const { maxBatchSize } = config;
   const run = await ctx.scheduler.runAt(runAt, internal.pages.run, {
     job: job._id,
     token,
     getNextBatch: config.getNextBatch,
     processBatch: config.processBatch,
     batchSize: pageSize ?? config.batchSize,
+    isMeasured: maxBatchSize !== undefined && maxBatchSize > config.batchSize,
     ...(cursor === undefined ? {} : { cursor }),
   });
   const watch = await ctx.scheduler.runAt(runAt + watchDelayMs(0), internal.pages.look, {

@@ -1,18 +1,43 @@
 /** The pages of an iterator: each is one run with a token, and ends in one checkpoint. */
 import type { FunctionHandle } from "convex/server";
-import { v } from "convex/values";
+import { v, type Value } from "convex/values";
 import { log } from "../base/log.js";
 import { errorText } from "../base/sizes.js";
+import { vValue } from "../base/values.js";
 import { fateOf, watchDelayMs } from "../base/watch.js";
 import { retryDelayMs } from "../core/retry.js";
 import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
-import { env, internalAction, internalMutation, type MutationCtx } from "./_generated/server.js";
-import { NO_PAGE, schedulePage } from "./jobs.js";
+import {
+  env,
+  internalAction,
+  internalMutation,
+  internalQuery,
+  type MutationCtx,
+} from "./_generated/server.js";
+import { adaptedSize, shareOf } from "./adaptive.js";
+import { NO_PAGE, expiryOf, schedulePage } from "./jobs.js";
 import { BACKOFF, CALLBACK_ATTEMPTS_MAX } from "./limits.js";
 
 /** What the platform says when a page was too large for it. */
 const LIMIT = /\b(?:limits?|too (?:many|much|large|long)|exceed\w*)\b/iv;
+
+/** What `getNextBatch` returns. */
+interface Page {
+  readonly items: unknown[];
+  readonly cursor?: string | null;
+  readonly done: boolean;
+}
+
+/** A page, and the largest share of what a transaction may read that asking for it took. */
+export const measure = internalQuery({
+  args: { getNextBatch: v.string(), batchSize: v.number(), cursor: v.optional(v.string()) },
+  returns: v.object({ page: vValue, share: v.number() }),
+  handler: async (ctx, { getNextBatch, ...asked }) => {
+    const page = (await ctx.runQuery(getNextBatch as FunctionHandle<"query">, asked)) as Value;
+    return { page, share: shareOf(await ctx.meta.getTransactionMetrics()) };
+  },
+});
 
 /** Asks for a page, and processes it. It was told all it needs: no call before the first. */
 export const run = internalAction({
@@ -23,15 +48,20 @@ export const run = internalAction({
     processBatch: v.string(),
     batchSize: v.number(),
     cursor: v.optional(v.string()),
+    /** Absent in a page that an earlier version scheduled. */
+    isMeasured: v.optional(v.boolean()),
   },
   returns: v.null(),
-  handler: async (ctx, { job, token, getNextBatch, processBatch, batchSize, cursor }) => {
+  handler: async (ctx, { job, token, getNextBatch, processBatch, isMeasured, ...asked }) => {
     const at = { job, token };
     try {
-      const page = (await ctx.runQuery(getNextBatch as FunctionHandle<"query">, {
-        batchSize,
-        ...(cursor === undefined ? {} : { cursor }),
-      })) as { items: unknown[]; cursor?: string | null; done: boolean };
+      let share: number | undefined;
+      let page: Page;
+      if (isMeasured === true) {
+        const measured = await ctx.runQuery(internal.pages.measure, { getNextBatch, ...asked });
+        ({ share } = measured);
+        page = measured.page as unknown as Page;
+      } else page = (await ctx.runQuery(getNextBatch as FunctionHandle<"query">, asked)) as Page;
       const { items, done } = page;
       if (items.length > 0) {
         await ctx.runAction(processBatch as FunctionHandle<"action">, { items });
@@ -42,6 +72,7 @@ export const run = internalAction({
         count: items.length,
         done,
         ...(reached === undefined ? {} : { cursor: reached }),
+        ...(share === undefined ? {} : { share }),
       });
     } catch (thrown) {
       await ctx.runMutation(internal.pages.failed, { ...at, error: errorText(thrown) });
@@ -58,6 +89,7 @@ export const checkpoint = internalMutation({
     count: v.number(),
     done: v.boolean(),
     cursor: v.optional(v.string()),
+    share: v.optional(v.number()),
   },
   returns: v.null(),
   handler: async (ctx, args) => {
@@ -70,9 +102,11 @@ export const checkpoint = internalMutation({
       lastRunAt: Date.now(),
       errorMessage: undefined,
       ...(args.cursor === undefined ? {} : { cursor: args.cursor }),
+      ...resized(job, args),
     };
     if (args.done) {
-      await ctx.db.patch("jobs", job._id, { ...progress, ...NO_PAGE, status: "completed" });
+      const over = { ...NO_PAGE, ...(await expiryOf(ctx, job)), status: "completed" as const };
+      await ctx.db.patch("jobs", job._id, { ...progress, ...over });
       await complete(ctx, { ...job, processedCount: progress.processedCount });
     } else if (job.status === "running") {
       await schedulePage(ctx, job, job.config.delayBetweenBatchesMs, progress);
@@ -80,6 +114,19 @@ export const checkpoint = internalMutation({
     return null;
   },
 });
+
+/** Another page size, when this one was measured and another fits better. */
+function resized(
+  { config, pageSize, pageMax = Number.POSITIVE_INFINITY }: Doc<"jobs">,
+  { count, share }: { count: number; share?: number },
+): { pageSize?: number } {
+  const { batchSize, maxBatchSize } = config;
+  if (share === undefined || maxBatchSize === undefined) return {};
+  const size = pageSize ?? batchSize;
+  const most = Math.min(maxBatchSize, pageMax);
+  const adapted = adaptedSize(size, { count, share, most });
+  return adapted === size ? {} : { pageSize: adapted };
+}
 
 /** The page threw. It comes again after 1, 2, 4 … 30 s, until its attempts are used up. */
 export const failed = internalMutation({
@@ -99,14 +146,16 @@ async function fail(ctx: MutationCtx, job: Doc<"jobs">, error: string): Promise<
   const { jobId, config } = job;
   log(env.LOG_LEVEL, "WARN", "iterator.failed", { jobId, attempts: retryCount, error });
   const size = job.pageSize ?? config.batchSize;
+  const half = Math.floor(size / 2);
   const changes = {
     retryCount,
     errorMessage: error,
     lastRunAt: Date.now(),
-    ...(LIMIT.test(error) && size > 1 ? { pageSize: Math.floor(size / 2) } : {}),
+    ...(LIMIT.test(error) && size > 1 ? { pageSize: half, pageMax: half } : {}),
   };
   if (retryCount >= config.maxRetries) {
-    await ctx.db.patch("jobs", job._id, { ...changes, ...NO_PAGE, status: "failed" });
+    const over = { ...NO_PAGE, ...(await expiryOf(ctx, job)), status: "failed" as const };
+    await ctx.db.patch("jobs", job._id, { ...changes, ...over });
   } else if (job.status === "running") {
     await schedulePage(ctx, job, retryDelayMs(BACKOFF, retryCount, 0), changes);
   } else await ctx.db.patch("jobs", job._id, { ...changes, ...NO_PAGE });

@@ -5,7 +5,8 @@ import { errorText } from "../base/sizes.js";
 import { internal } from "./_generated/api.js";
 import { internalAction } from "./_generated/server.js";
 import { RUN_MS } from "./limits.js";
-import type { Step } from "./validators.js";
+import type { ItemFailure, Step } from "./validators.js";
+import { failuresOf } from "./verdicts.js";
 
 /**
  * One batch after the other, each settled in the transaction that seals the next. It ends when
@@ -20,8 +21,10 @@ export const run = internalAction({
     while (step !== null) {
       const { flush, processBatch, items } = step;
       let error: string | undefined;
+      let failed: ItemFailure[] = [];
       try {
-        await ctx.runAction(processBatch as FunctionHandle<"action">, { items });
+        const handle = processBatch as FunctionHandle<"action", { items: unknown[] }, unknown>;
+        failed = failuresOf(await ctx.runAction(handle, { items }), items.length);
       } catch (thrown) {
         error = errorText(thrown);
       }
@@ -30,6 +33,7 @@ export const run = internalAction({
         flush,
         more: Date.now() < until,
         ...(error === undefined ? {} : { error }),
+        ...(failed.length === 0 ? {} : { failed }),
       });
     }
     return null;

@@ -2,21 +2,42 @@
 import { v, type Infer } from "convex/values";
 import { vValue } from "../base/values.js";
 
-/** How a batch id is batched. */
-export const vBatchConfig = v.object({
-  processBatch: v.string(),
+/** What of a configuration can be changed at run time. */
+const tunable = {
   flushIntervalMs: v.number(),
   /** Waiting items that are flushed at once. */
-  threshold: v.optional(v.number()),
+  threshold: v.number(),
   /** Most items of one flush. */
-  maxBatchSize: v.optional(v.number()),
+  maxBatchSize: v.number(),
   /** Attempts of a batch before it is halved, and of an item before it is a dead letter. */
-  maxAttempts: v.optional(v.number()),
+  maxAttempts: v.number(),
+  /** Delays after attempts that failed, ms. */
+  backoff: v.object({ baseDelay: v.number(), maxDelay: v.number() }),
+  /** At most `max` flushes of a group in any `duration` ms. */
+  throttle: v.object({ max: v.number(), duration: v.number() }),
+};
+
+/** What `config.update` stored: it wins over what code declares. */
+export const vOverride = v.object(tunable).partial();
+
+export type Override = Infer<typeof vOverride>;
+
+/** How a batch id is batched. */
+export const vBatchConfig = v.object({
+  ...vOverride.fields,
+  processBatch: v.string(),
+  flushIntervalMs: v.number(),
+  /** How long the key of an item stays taken after it was added, ms; absent: while it waits. */
+  deduplicateFor: v.optional(v.number()),
+  /** How long entries of the history, and dead letters, are kept, ms. */
+  historyRetention: v.optional(v.number()),
+  deadLetterRetention: v.optional(v.number()),
 });
 
 export type BatchConfig = Infer<typeof vBatchConfig>;
 
 export const vActive = v.object({
+  groupKey: v.optional(v.string()),
   status: v.union(v.literal("accumulating"), v.literal("flushing")),
   itemCount: v.number(),
   createdAt: v.number(),
@@ -25,6 +46,7 @@ export const vActive = v.object({
 
 export const vFlushed = v.object({
   batchId: v.string(),
+  groupKey: v.optional(v.string()),
   itemCount: v.number(),
   flushedAt: v.number(),
   durationMs: v.number(),
@@ -32,7 +54,18 @@ export const vFlushed = v.object({
   errorMessage: v.optional(v.string()),
 });
 
-export const vMember = v.object({ chunk: v.id("chunks"), from: v.number(), end: v.number() });
+export const vMember = v.object({
+  chunk: v.id("chunks"),
+  from: v.number(),
+  end: v.number(),
+  /** The chunk goes with it: nothing later needs an item of it. Absent: when it ends the chunk. */
+  owns: v.optional(v.boolean()),
+});
+
+/** An item of a batch that failed while others succeeded: its place, and why. */
+export const vItemFailure = v.object({ index: v.number(), error: v.string() });
+
+export type ItemFailure = Infer<typeof vItemFailure>;
 
 /** A batch for the runner. */
 export const vStep = v.union(
@@ -59,4 +92,8 @@ export const vJobConfig = v.object({
   processBatch: v.string(),
   onComplete: v.optional(v.string()),
   maxRetries: v.number(),
+  /** Pages grow up to this while they use little of what a transaction may. */
+  maxBatchSize: v.optional(v.number()),
+  /** How long the row of a job that is over is kept, ms. */
+  retention: v.optional(v.number()),
 });

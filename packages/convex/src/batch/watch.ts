@@ -4,8 +4,9 @@ import { log } from "../base/log.js";
 import { fateOf, watchDelayMs } from "../base/watch.js";
 import { internal } from "./_generated/api.js";
 import { env, internalMutation } from "./_generated/server.js";
-import { fail, record } from "./flush.js";
 import { arm, firstFlush, look as waitingOf, runnerOf } from "./groups.js";
+import { record } from "./history.js";
+import { fail } from "./outcome.js";
 
 const LOST = "The run ended without a result.";
 
@@ -30,7 +31,7 @@ export const look = internalMutation({
     let { entries } = runner;
     if (flush !== null && runner.state === "running") {
       await record(ctx, { group, runner }, flush, LOST);
-      await fail(ctx, { group, runner }, flush, LOST);
+      await fail(ctx, group, flush, LOST);
       entries++;
     }
     const first = await firstFlush(ctx, group._id);
@@ -48,6 +49,7 @@ export const hurry = internalMutation({
     const runner = await runnerOf(ctx, args.group);
     const group = await ctx.db.get("groups", args.group);
     if (runner === null || group === null || runner.state === "asleep") return null;
+    if (group.paused === true) return null;
     if (runner.state === "running") {
       // What the runner decides at the same time, it decides again.
       await ctx.db.patch("runners", runner._id, { looks: runner.looks + 1 });

@@ -13,6 +13,8 @@ import {
   type RegisteredAction,
 } from "convex/server";
 import { v, type ObjectType, type PropertyValidators, type Value } from "convex/values";
+import { problemOf } from "../base/validate.js";
+import { NonRetryableError } from "../pool/errors.js";
 import { Executor } from "../pool/execute.js";
 import type { RunMutationCtx, RunQueryCtx } from "./contexts.js";
 import { retryOf, taskOptions, type Task } from "./work-calls.js";
@@ -28,6 +30,8 @@ export interface BatchWorkpoolOptions extends WorkpoolRetryOptions {
   maxConcurrencyPerWorker?: number;
   /** How long an executor takes new tasks, ms; another one follows. Default: 300,000. */
   claimDeadlineMs?: number;
+  /** How long tasks that failed for good are kept, ms. 0: not at all. Default: 7 days. */
+  deadLetterTtl?: number;
   /** Default: the component's `LOG_LEVEL`, else "REPORT". */
   logLevel?: LogLevel;
   /** Accepted, without effect: no claim ends by time, the scheduler tells when a run is over. */
@@ -70,7 +74,8 @@ export class BatchWorkpool {
   }
 
   /**
-   * Registers a handler by its name, and returns it as an action. The module that calls this has to
+   * Registers a handler by its name, and returns it as an action. Its arguments are checked before
+   * it is called; a task with others fails for good. The module that calls this has to
    * be imported by the one that exports `executor()`. Throws when the name is taken.
    */
   action<Args extends PropertyValidators, Returns extends Value | void>(
@@ -80,7 +85,13 @@ export class BatchWorkpool {
     if (this.#handlers.has(name)) {
       throw new Error(`A handler named "${name}" exists: give each a name of its own.`);
     }
-    this.#handlers.set(name, definition.handler as unknown as Handler);
+    const args = v.object(definition.args);
+    const handler = definition.handler as unknown as Handler;
+    this.#handlers.set(name, (ctx, given) => {
+      const problem = problemOf(args, given, "args");
+      if (problem === null) return handler(ctx, given);
+      throw new NonRetryableError(`"${name}" was enqueued with other arguments: ${problem}.`);
+    });
     const registered: unknown = internalActionGeneric(definition as never);
     return registered as RegisteredAction<"internal", ObjectType<Args>, Promise<Returns>>;
   }
@@ -185,7 +196,9 @@ export class BatchWorkpool {
 
   async #taskOf({ name, args, options = {} }: BatchTask): Promise<Task> {
     const retry = retryOf(this.options, options.retry);
+    const { deadLetterTtl } = this.options;
     return {
+      ...(deadLetterTtl === undefined ? {} : { deadMs: deadLetterTtl }),
       fn: { type: "inline", handle: name, name: options.name ?? name },
       items: [args],
       ...(await taskOptions(options)),

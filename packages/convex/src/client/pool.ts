@@ -24,7 +24,13 @@ export type {
   WorkpoolRetryOptions,
 } from "./work-options.js";
 export { BatchWorkpool } from "./batch-workpool.js";
+export { enqueue, enqueueBatch } from "./enqueue.js";
 export type { BatchTask, BatchTaskId, BatchWorkpoolOptions } from "./batch-workpool.js";
 export type { PoolCtx, PoolRunner } from "./pool-ctx.js";
 export { Workpool } from "./workpool.js";
-export type { WorkpoolComponent } from "./workpool.js";
+export type {
+  DeadLetter,
+  PoolSummary,
+  WorkExplanation,
+  WorkpoolComponent,
+} from "./workpool.js";

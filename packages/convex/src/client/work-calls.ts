@@ -7,12 +7,14 @@ import {
   type FunctionType,
   type FunctionVisibility,
 } from "convex/server";
+import { ConvexError } from "convex/values";
 import { CALL_BYTES_MAX, bytesOf } from "../base/sizes.js";
 import type { ComponentApi } from "../pool/_generated/component.js";
 import {
   DEFAULT_RETRY_BEHAVIOR,
   type EnqueueOptions,
   type RetryBehavior,
+  type WorkpoolOptions,
   type WorkpoolRetryOptions,
 } from "./work-options.js";
 
@@ -26,18 +28,42 @@ export type AnyReference = FunctionReference<FunctionType, FunctionVisibility>;
 export async function taskOptions<Context, ReturnType>(
   options: EnqueueOptions<Context, ReturnType>,
 ): Promise<Omit<Task, "items" | "fn">> {
-  const { onComplete, onCompleteExcludeKinds, context, isolate, priority, runAfter } = options;
+  const { context, isolate, priority, runAfter, serialKey } = options;
   const runAt = options.runAt ?? (runAfter === undefined ? undefined : Date.now() + runAfter);
-  const exclude = [...(onCompleteExcludeKinds ?? [])];
   return {
-    ...(onComplete
-      ? { onComplete: { handle: await createFunctionHandle(onComplete), exclude } }
-      : {}),
+    ...(await callbackOf(options)),
+    ...(serialKey === undefined ? {} : { key: serialKey }),
     ...(context === undefined ? {} : { contexts: [context] }),
     ...(isolate === undefined ? {} : { isolate }),
     ...(priority === undefined ? {} : { priority }),
     ...(runAt === undefined ? {} : { runAt }),
   };
+}
+
+async function callbackOf<Context, ReturnType>({
+  onComplete,
+  onCompleteBatch,
+  onCompleteExcludeKinds,
+}: EnqueueOptions<Context, ReturnType>): Promise<Pick<Task, "onComplete">> {
+  const exclude = [...(onCompleteExcludeKinds ?? [])];
+  if (onComplete && onCompleteBatch) {
+    const message = "Give onComplete, or onCompleteBatch, not both: each end is told once.";
+    throw new ConvexError({ code: "OPTION_INVALID", field: "onCompleteBatch", message });
+  }
+  if (onComplete) {
+    return { onComplete: { handle: await createFunctionHandle(onComplete), exclude } };
+  }
+  if (!onCompleteBatch) return {};
+  const handle = await createFunctionHandle(onCompleteBatch);
+  return { onComplete: { handle, exclude, array: true } };
+}
+
+/** What a pool's own options declare for it, beside those of its instance. */
+export function declarationsOf({
+  pool = "",
+  throttle,
+}: WorkpoolOptions): Pick<ComponentApi["lib"]["enqueue"]["_args"], "pools"> {
+  return throttle === undefined ? {} : { pools: [{ pool, declared: { throttle } }] };
 }
 
 /** The name for logs; a handle has no name but itself. */

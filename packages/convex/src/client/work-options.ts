@@ -45,8 +45,18 @@ export interface WorkpoolOptions extends WorkpoolRetryOptions {
    * one does not use is the others'. Default: the unnamed pool.
    */
   pool?: string;
+  /**
+   * At most `max` items of this pool begin in any `duration` ms, retries included. It may take a
+   * twentieth longer. The first declaration is stored, as for `maxParallelism`. Default: no limit.
+   */
+  throttle?: { max: number; duration: number };
   /** How long results are kept for `pollResult`, ms. Default: not at all. */
   ttl?: number;
+  /**
+   * How long work that failed for good is kept as a dead letter, ms, for `deadLetters` and
+   * `redrive`. 0: not at all. Default: 604,800,000 (7 days).
+   */
+  deadLetterTtl?: number;
   /**
    * The `@convex-dev/workpool` that this pool replaces: asked for ids that are not ours, until the
    * last of them is gone.
@@ -76,12 +86,27 @@ interface CommonOptions<Context, ReturnValue> {
     FunctionVisibility,
     OnCompleteArgs<Context, ReturnValue>
   > | null;
-  /** Ends for which `onComplete` is not called. Default: none. */
+  /**
+   * Instead of `onComplete`: a mutation that is called once for all that ended together, up to 64,
+   * with `{ items: [{ workId, context, result }] }`. When it throws, it is called with each half.
+   */
+  onCompleteBatch?: FunctionReference<
+    "mutation",
+    FunctionVisibility,
+    { items: OnCompleteArgs<Context, ReturnValue>[] }
+  > | null;
+  /** Ends for which neither of the two is called. Default: none. */
   onCompleteExcludeKinds?: readonly RunResult["kind"][];
-  /** Handed to `onComplete`. At most 1,000,000 bytes. */
+  /** Handed to `onComplete`. At most 1,000,000 bytes together with the arguments of an item. */
   context?: Context;
-  /** Smaller goes first; any whole number. Default: 0. */
+  /** Smaller goes first. Few different ones: each is a queue of its own. Default: 0. */
   priority?: number;
+  /**
+   * Work of the same key runs one after another, in the order of its commits; what is delayed gets
+   * its place when it is due. An item that is tried again holds up those behind it until it ends.
+   * At most 512 characters. Default: none.
+   */
+  serialKey?: string;
   /**
    * Runs each mutation, and calls each `onComplete`, in a transaction that it shares with no other
    * one, instead of up to 16 in one, as sub-transactions. Default: false.

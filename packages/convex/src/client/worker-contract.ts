@@ -22,6 +22,8 @@ export type BatchQueryArgs<Cursor = DefaultCursor> = {
   name: string;
   /** What was committed with the latest batch; absent before the first. */
   cursor?: Cursor;
+  /** With `isolate`, after a failure: return no more than this. */
+  limit?: number;
 };
 
 /** What a work query returns. */
@@ -57,7 +59,29 @@ export interface WorkerConfig {
   debounceMs: number;
   /** How often a busy loop is looked after. At least and by default 10,000. */
   monitorLagMs: number;
+  /** First and longest delay after a failure, ms. Default 1,000 and 60,000. */
+  backoff: { baseDelay: number; maxDelay: number };
+  /**
+   * How often one batch is tried before it is given up: kept as a dead letter, and passed by its
+   * cursor, or taken out of the queue by `onDead`. Default: for ever.
+   */
+  maxAttempts: number;
+  /**
+   * After a failure, ask the work query for 1, then for 2, 4 … by its argument `limit`, so that
+   * what fails is soon alone. Default false.
+   */
+  isolate: boolean;
 }
+
+/** What `onDead` is called with. */
+// Arguments of a function need an index signature, which an interface does not have.
+// oxlint-disable-next-line typescript/consistent-type-definitions
+export type DeadBatch<Batch = unknown> = {
+  name: string;
+  batch: Batch;
+  error: string;
+  attempts: number;
+};
 
 export type WorkerStatus = { kind: "idle" } | { kind: "running" } | { kind: "stopped" };
 
@@ -104,7 +128,7 @@ export function defineBatchWorkerValidators<
   const batch = validatorOf(declared.batch);
   const cursor = v.optional((declared.cursor ?? vDefaultCursor) as C);
   return {
-    vQueryArgs: v.object({ name: v.string(), cursor }),
+    vQueryArgs: v.object({ name: v.string(), cursor, limit: v.optional(v.number()) }),
     vQueryReturns: v.union(v.object({ kind: v.optional(v.literal("work")), batch, cursor }), vIdle),
     vMutationArgs: batch,
     vMutationReturns: v.union(v.null(), v.object({ debounceMs: v.optional(v.number()), cursor })),
@@ -115,6 +139,7 @@ export function defineBatchWorkerValidators<
 export const vBatchQueryArgs = v.object({
   name: v.string(),
   cursor: v.optional(vDefaultCursor),
+  limit: v.optional(v.number()),
 });
 
 /** What a work query with the default cursor returns. */

@@ -3,12 +3,14 @@ import {
   createFunctionHandle,
   type DefaultFunctionArgs,
   type FunctionReference,
+  type FunctionVisibility,
 } from "convex/server";
 import type { ComponentApi } from "../worker/_generated/component.js";
 import type { RunMutationCtx } from "./contexts.js";
 import type {
   BatchQueryArgs,
   BatchResult,
+  DeadBatch,
   DefaultCursor,
   WorkerConfig,
   WorkerResult,
@@ -25,6 +27,7 @@ export {
 export type {
   BatchQueryArgs,
   BatchResult,
+  DeadBatch,
   DefaultCursor,
   WorkerConfig,
   WorkerResult,
@@ -46,6 +49,8 @@ export type WorkerComponent = ComponentApi;
  * - `config.debounceMs`: delay of the first turn after a wake-up, ms. Default 0.
  * - `config.monitorLagMs`: how often a busy loop is looked after, ms, at least and by default
  *   10,000.
+ * - `config.backoff`, `config.maxAttempts`, `config.isolate`: what becomes of a batch that throws.
+ * - `onDead`: takes a batch that is out of attempts out of the queue, in the same transaction.
  *
  * When either function throws, the turn is rolled back and comes again after 1, 2, 4 … 60 s;
  * `lib.explain` shows the error. Functions and config are stored by the ping that makes or wakes
@@ -68,6 +73,7 @@ export async function ping<Batch extends DefaultFunctionArgs, Cursor = DefaultCu
       Batch,
       WorkerResult<NoInfer<Cursor>> | void
     >;
+    onDead?: FunctionReference<"mutation", FunctionVisibility, DeadBatch<NoInfer<Batch>>>;
     config?: Partial<WorkerConfig>;
   },
 ): Promise<void> {
@@ -76,7 +82,10 @@ export async function ping<Batch extends DefaultFunctionArgs, Cursor = DefaultCu
     createFunctionHandle(args.workQuery),
     createFunctionHandle(args.workerMutation),
   ]);
-  const declared = { name, workQuery, workerMutation };
+  const handles = { name, workQuery, workerMutation };
+  const { onDead } = args;
+  const declared =
+    onDead === undefined ? handles : { ...handles, onDead: await createFunctionHandle(onDead) };
   await ctx.runMutation(
     component.lib.ping,
     config === undefined ? declared : { ...declared, config },

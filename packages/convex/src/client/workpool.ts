@@ -16,6 +16,7 @@ import { defineOnComplete, type OnCompleteDefinition } from "./on-complete.js";
 import type { AnyValidator, OnCompleteArgs, RunResult, WorkId, WorkStatus } from "./work-id.js";
 import {
   callsOf,
+  declarationsOf,
   nameOf,
   retryOf,
   taskOptions,
@@ -32,6 +33,15 @@ type Reference<
   Args extends DefaultFunctionArgs,
   Returns,
 > = FunctionReference<Type, FunctionVisibility, Args, NoInfer<Returns>>;
+
+/** Work that failed for good; `at`: when, ms since the epoch. */
+export type DeadLetter = Omit<ComponentApi["dead"]["list"]["_returnType"][number], "id"> & {
+  readonly id: WorkId;
+};
+
+export type PoolSummary = ComponentApi["inspect"]["summary"]["_returnType"];
+
+export type WorkExplanation = ComponentApi["inspect"]["explain"]["_returnType"];
 
 interface Callee {
   readonly type: Task["fn"]["type"];
@@ -165,6 +175,44 @@ export class Workpool {
     await ctx.runMutation(this.component.lib.cancelAll, options);
   }
 
+  /** Work that failed for good, oldest first; at most `limit`, 100 by default. */
+  deadLetters(
+    ctx: RunQueryCtx,
+    options: { after?: number; limit?: number } = {},
+  ): Promise<DeadLetter[]> {
+    return ctx.runQuery(this.component.dead.list, options) as Promise<DeadLetter[]>;
+  }
+
+  /** Runs dead letters again, under their ids: those given, or the oldest 64. Returns how many. */
+  redrive(ctx: RunMutationCtx, ids?: readonly string[]): Promise<number> {
+    return ctx.runMutation(this.component.dead.redrive, ids === undefined ? {} : { ids: [...ids] });
+  }
+
+  /** Deletes dead letters: those given, or the oldest 64. Returns how many. */
+  discard(ctx: RunMutationCtx, ids?: readonly string[]): Promise<number> {
+    return ctx.runMutation(this.component.dead.discard, ids === undefined ? {} : { ids: [...ids] });
+  }
+
+  /** What waits, runs and was given up, in numbers. */
+  summary(ctx: RunQueryCtx): Promise<PoolSummary> {
+    return ctx.runQuery(this.component.inspect.summary, {});
+  }
+
+  /** Where work is, and what it waits for. Throws `NOT_FOUND` for an id that is not this pool's. */
+  explain(ctx: RunQueryCtx, id: WorkId): Promise<WorkExplanation> {
+    return ctx.runQuery(this.component.inspect.explain, { id });
+  }
+
+  /** Starts no more work of this pool. What runs goes on, and is settled. */
+  async pause(ctx: RunMutationCtx): Promise<void> {
+    await ctx.runMutation(this.component.config.pause, { pool: this.options.pool ?? "" });
+  }
+
+  /** Goes on after `pause`. */
+  async resume(ctx: RunMutationCtx): Promise<void> {
+    await ctx.runMutation(this.component.config.resume, { pool: this.options.pool ?? "" });
+  }
+
   /** A mutation to pass as `onComplete`, with `context` and `returnValue` checked. */
   defineOnComplete<
     DataModel extends GenericDataModel,
@@ -199,7 +247,7 @@ export class Workpool {
     argsArray: DefaultFunctionArgs[],
     options: EnqueueOptions<Context, ReturnType>,
   ): Promise<WorkId[]> {
-    const { maxParallelism, logLevel, pool, ttl } = this.options;
+    const { maxParallelism, logLevel, pool, ttl, deadLetterTtl } = this.options;
     const declared = {
       ...(maxParallelism === undefined ? {} : { maxParallelism }),
       ...(logLevel === undefined ? {} : { logLevel }),
@@ -210,12 +258,13 @@ export class Workpool {
       ...(await taskOptions(options)),
       ...(pool === undefined ? {} : { pool }),
       ...(ttl === undefined ? {} : { keepMs: ttl }),
+      ...(deadLetterTtl === undefined ? {} : { deadMs: deadLetterTtl }),
       ...again,
     };
     const ids: string[] = [];
     for (const items of callsOf(argsArray)) {
-      const tasks = [{ ...task, items }];
-      ids.push(...(await ctx.runMutation(this.component.lib.enqueue, { declared, tasks })));
+      const args = { declared, ...declarationsOf(this.options), tasks: [{ ...task, items }] };
+      ids.push(...(await ctx.runMutation(this.component.lib.enqueue, args)));
     }
     return ids as WorkId[];
   }

@@ -1,4 +1,5 @@
 /** Carries out a plan: work rows get their executor, new executors are announced and scheduled. */
+import { present } from "../base/fields.js";
 import { watchDelayMs } from "../base/watch.js";
 import { internal } from "./_generated/api.js";
 import type { Doc, Id } from "./_generated/dataModel.js";
@@ -6,7 +7,9 @@ import type { MutationCtx } from "./_generated/server.js";
 import type { FunctionHandle } from "convex/server";
 import { configOf } from "./gate.js";
 import { GROUP_MAX, SLOTS_MAX } from "./limits.js";
-import { plan, type FreshLane, type Head } from "./plan.js";
+import { placeOf } from "./keys.js";
+import { placesOf } from "./places.js";
+import { plan, widthOf, type FreshLane, type Head, type Plan } from "./plan.js";
 import type { RunKind } from "./validators.js";
 
 interface Waiting extends Head {
@@ -27,6 +30,8 @@ interface Given {
   readonly gate: Doc<"gate">;
   readonly heads: readonly Waiting[];
   readonly executors: readonly Running[];
+  /** Items of each throttled pool that may begin. */
+  readonly permits: ReadonlyMap<string, number>;
 }
 
 interface Assigned {
@@ -34,6 +39,13 @@ interface Assigned {
   /** Work rows that got an executor. */
   readonly assigned: number;
   readonly left: ReadonlySet<Id<"work">>;
+  /** Some of them are left for their throttle alone. */
+  readonly throttled: ReadonlySet<Id<"work">>;
+  /** Items of each pool that begin. */
+  readonly begun: ReadonlyMap<string, number>;
+  /** Rows that were cut: what was cut off still waits. */
+  readonly cut: ReadonlySet<Id<"work">>;
+  readonly shares: NonNullable<Doc<"parking">["shares"]>;
 }
 
 type Lane = Doc<"loop">["lanes"][number];
@@ -51,56 +63,93 @@ export async function assign(ctx: MutationCtx, given: Given): Promise<Assigned> 
   }));
   const slotsMax = { action: SLOTS_MAX, inline: gate.executor?.slots ?? 0, mutation: 1 };
   const { maxParallelism } = configOf(gate);
-  const decided = plan(heads, lanes, { maxParallelism, slotsMax });
-  const shares = await rowsByLane(ctx, heads, decided.assigned);
+  const decided = plan(heads, lanes, { maxParallelism, slotsMax, permits: given.permits });
+  const rowsOf = await rowsByLane(ctx, heads, decided);
 
   const left = new Set(heads.filter((_, at) => decided.assigned[at] === null).map((h) => h.work));
+  const begun = new Map<string, number>();
   const after: Lane[] = [];
   let assigned = 0;
   for (const [index, { lane }] of known.entries()) {
-    const rows = shares.get(index) ?? [];
+    const rows = rowsOf.get(index) ?? [];
     // The run may have ended since; the read makes one of the two transactions run again.
     if (rows.length > 0 && (await ctx.db.get("executors", lane.executor)) === null) {
       for (const row of rows) left.add(row._id);
       continue;
     }
-    after.push(await give(ctx, lane, rows));
+    after.push(await give(ctx, lane, rows, begun));
     assigned += rows.length;
   }
   for (const [index, fresh] of decided.fresh.entries()) {
-    const rows = shares.get(known.length + index) ?? [];
+    const rows = rowsOf.get(known.length + index) ?? [];
     if (rows.length === 0) continue;
     const executor = await launch(ctx, gate, fresh, `${loop.turn}.${index}`, rows);
-    after.push(await give(ctx, { executor, round: 0, assigned: 0 }, rows));
+    after.push(await give(ctx, { executor, round: 0, assigned: 0 }, rows, begun));
     assigned += rows.length;
   }
-  return { lanes: after, assigned, left };
+  const throttled = new Set([...decided.throttled].flatMap((at) => heads[at]?.work ?? []));
+  const shares = decided.shares.flatMap(({ lane, slots }) => {
+    const executor = known[lane]?.id;
+    return executor === undefined ? [] : [{ executor, slots }];
+  });
+  const cutRows = new Set([...decided.cuts.keys()].flatMap((at) => heads[at]?.work ?? []));
+  return { lanes: after, assigned, left, throttled, begun, cut: cutRows, shares };
 }
 
 /** The rows of each lane, as they are now: what a stale read showed may be gone or taken. */
 async function rowsByLane(
   ctx: MutationCtx,
   heads: readonly Waiting[],
-  assigned: readonly (number | null)[],
+  { assigned, cuts }: Plan,
 ): Promise<Map<number, Doc<"work">[]>> {
-  const shares = new Map<number, Doc<"work">[]>();
+  const rowsOf = new Map<number, Doc<"work">[]>();
   for (const [at, { work }] of heads.entries()) {
     const lane = assigned[at] ?? null;
     if (lane === null) continue;
     const row = await ctx.db.get("work", work);
     if (row === null || (row.inbox === undefined && row.dueAt === undefined)) continue;
-    const share = shares.get(lane) ?? [];
-    shares.set(lane, share);
-    share.push(row);
+    const rows = rowsOf.get(lane) ?? [];
+    rowsOf.set(lane, rows);
+    const most = cuts.get(at);
+    rows.push(most === undefined ? row : await cut(ctx, row, most));
   }
-  return shares;
+  return rowsOf;
 }
 
-async function give(ctx: MutationCtx, lane: Lane, rows: readonly Doc<"work">[]): Promise<Lane> {
+/** Leaves a row its first items; the rest is a row of its own, which waits on. */
+async function cut(ctx: MutationCtx, row: Doc<"work">, most: number): Promise<Doc<"work">> {
+  const open = placesOf(row);
+  const rest = open.slice(most);
+  const [first] = rest;
+  if (first === undefined) return row;
+  const { chunk, type, pool, priority, again, bytes, attempts } = row;
+  const { inbox, dueAt, order, crashes, error, canceled } = row;
+  // Of a key, the first items go first; any other row keeps its place.
+  const waits = order === undefined ? { inbox, dueAt } : { held: order };
+  await ctx.db.insert("work", {
+    ...{ chunk, type, pool, priority, again, bytes, attempts, places: rest, count: rest.length },
+    ...placeOf(row, first),
+    ...present({ ...waits, crashes, error, canceled }),
+  });
+  const places = open.slice(0, most);
+  const { done: _, ...kept } = { ...row, ...placeOf(row, places[0] as number) };
+  const after = { ...kept, places, count: places.length, spawned: true };
+  await ctx.db.replace("work", row._id, after);
+  return after;
+}
+
+async function give(
+  ctx: MutationCtx,
+  lane: Lane,
+  rows: readonly Doc<"work">[],
+  begun: Map<string, number>,
+): Promise<Lane> {
   let { round, assigned } = lane;
   for (const row of rows) {
     round++;
-    assigned += row.count - (row.done?.length ?? 0);
+    const count = row.count - (row.done?.length ?? 0);
+    assigned += widthOf({ count, serial: row.key !== undefined });
+    begun.set(row.pool, (begun.get(row.pool) ?? 0) + count);
     const taken = { executor: lane.executor, round, inbox: undefined, dueAt: undefined };
     await ctx.db.patch("work", row._id, taken);
   }

@@ -5,7 +5,7 @@ import { log } from "../base/log.js";
 import { errorText } from "../base/sizes.js";
 import { internalMutation } from "./_generated/server.js";
 import { configOf, readGate, wake } from "./gate.js";
-import { CALLBACK_ATTEMPTS_MAX, CALLBACK_BACKOFF_MS } from "./limits.js";
+import { CALLBACK_ATTEMPTS_MAX, CALLBACK_BACKOFF_MS, DEAD_MS, expiryOf } from "./limits.js";
 
 export const retry = internalMutation({
   args: { callback: v.id("callbacks") },
@@ -14,8 +14,10 @@ export const retry = internalMutation({
     const row = await ctx.db.get("callbacks", callback);
     if (row === null || row.dueAt === undefined) return null;
     const { handle, workId, context, result } = row;
+    const one = { workId, context, result };
+    const args = row.array === true ? { items: [one] } : one;
     try {
-      await ctx.runMutation(handle as FunctionHandle<"mutation">, { workId, context, result });
+      await ctx.runMutation(handle as FunctionHandle<"mutation">, args);
       await ctx.db.delete("callbacks", callback);
       return null;
     } catch (thrown) {
@@ -28,6 +30,7 @@ export const retry = internalMutation({
         attempts,
         error,
         dueAt: isOver ? undefined : dueAt,
+        ...(isOver ? { expiresAt: expiryOf(DEAD_MS) } : {}),
       });
       if (gate !== null) {
         if (isOver) log(configOf(gate).logLevel, "ERROR", "pool.callback_dead", { workId, error });

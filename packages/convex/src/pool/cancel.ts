@@ -1,9 +1,11 @@
 /** Cancelling: what waits ends as canceled, what runs is not tried again. */
+import { SETTLE_BYTES_MAX } from "../base/sizes.js";
 import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import type { MutationCtx } from "./_generated/server.js";
 import { readGate, wake } from "./gate.js";
 import { outcomeOf } from "./outcome.js";
+import { placesOf } from "./places.js";
 import { takenOf } from "./runs.js";
 import { settleOutcomes } from "./settlement.js";
 
@@ -34,8 +36,12 @@ export async function cancelPlaces(
     isCalling = true;
     const workId = `${row.chunk}:${place}`;
     const now = { attempts: 0, error: "", dueAt: Date.now() };
-    const { handle, context } = callback;
-    const kept = { handle, ...(context === undefined ? {} : { context }) };
+    const { handle, context, array } = callback;
+    const kept = {
+      handle,
+      ...(context === undefined ? {} : { context }),
+      ...(array === undefined ? {} : { array }),
+    };
     await ctx.db.insert("callbacks", { ...kept, workId, result, ...now });
   }
   const silent = outcomes.map(({ callback: _, ...outcome }) => outcome);
@@ -47,12 +53,6 @@ export async function cancelPlaces(
   if (gate?.state === "idle") await wake(ctx, gate);
 }
 
-/** All places of a row that are not settled yet. */
-export function placesOf(row: Doc<"work">): number[] {
-  const places = row.places ?? Array.from({ length: row.count }, (_, place) => place);
-  return places.filter((place) => row.done?.includes(place) !== true);
-}
-
 /** Cancels the next rows inserted before `before`; goes on by itself until none is left. */
 export async function cancelRows(
   ctx: MutationCtx,
@@ -62,9 +62,15 @@ export async function cancelRows(
     .query("work")
     .withIndex("by_creation_time", (q) => q.gt("_creationTime", after).lt("_creationTime", before))
     .take(limit);
-  for (const row of rows) await cancelPlaces(ctx, row, placesOf(row));
-  const last = rows.at(-1);
-  if (last === undefined || rows.length < limit) return;
-  const next = { after: last._creationTime, before, limit };
-  await ctx.scheduler.runAfter(0, internal.sweep.cancel, next);
+  let [bytes, last] = [0, after];
+  for (const row of rows) {
+    // Its payload is read twice: for its end, and when it is deleted.
+    bytes += row.bytes;
+    if (bytes > SETTLE_BYTES_MAX && last > after) break;
+    await cancelPlaces(ctx, row, placesOf(row));
+    last = row._creationTime;
+  }
+  if (rows.length < limit && last === rows.at(-1)?._creationTime) return;
+  if (rows.length === 0) return;
+  await ctx.scheduler.runAfter(0, internal.sweep.cancel, { after: last, before, limit });
 }

@@ -1,6 +1,11 @@
 /** Checks of what callers pass: one problem, with its field, its value and what to do. */
-import { INLINE_PARALLELISM_MAX, PARALLELISM_MAX } from "./limits.js";
-import type { Config } from "./validators.js";
+import {
+  INLINE_PARALLELISM_MAX,
+  PARALLELISM_MAX,
+  THROTTLE_ITEMS_MAX,
+  THROTTLE_MS_MAX,
+} from "./limits.js";
+import type { Config, PoolConfig, Throttle } from "./validators.js";
 
 export interface Problem {
   readonly code: string;
@@ -13,10 +18,32 @@ export interface Problem {
 export function checkConfig({ maxParallelism }: Config, isInline = false): Problem | null {
   if (maxParallelism === undefined) return null;
   const most = isInline ? INLINE_PARALLELISM_MAX : PARALLELISM_MAX;
-  const isLegal = Number.isInteger(maxParallelism) && maxParallelism >= 0;
-  if (isLegal && maxParallelism <= most) return null;
-  const message =
-    `maxParallelism must be a whole number from 0 to ${most}, not ${maxParallelism}. ` +
-    "0 pauses the pool.";
-  return { code: "OPTION_INVALID", field: "maxParallelism", value: maxParallelism, message };
+  return checkWhole("maxParallelism", maxParallelism, [0, most], " 0 pauses the pool.");
+}
+
+/** What is wrong with the declarations of pools, or `null`. */
+export function checkPools(pools: readonly { readonly declared: PoolConfig }[] = []): Problem | null {
+  for (const { declared } of pools) {
+    const problem = declared.throttle === undefined ? null : checkThrottle(declared.throttle);
+    if (problem !== null) return problem;
+  }
+  return null;
+}
+
+export function checkThrottle({ max, duration }: Throttle): Problem | null {
+  return (
+    checkWhole("throttle.max", max, [1, THROTTLE_ITEMS_MAX]) ??
+    checkWhole("throttle.duration", duration, [1, THROTTLE_MS_MAX], " It is in milliseconds.")
+  );
+}
+
+function checkWhole(
+  field: string,
+  value: number,
+  [least, most]: readonly [number, number],
+  advice = "",
+): Problem | null {
+  if (Number.isInteger(value) && value >= least && value <= most) return null;
+  const message = `${field} must be a whole number from ${least} to ${most}, not ${value}.${advice}`;
+  return { code: "OPTION_INVALID", field, value: String(value), message };
 }

@@ -5,8 +5,15 @@
 import type { Value } from "convex/values";
 import { FLIGHT_BYTES_MAX, SETTLE_BYTES_MAX, bytesOf, errorText } from "../base/sizes.js";
 import { isNonRetryableError } from "./errors.js";
-import { SETTLE_COUNT, SETTLE_COUNT_MAX, SETTLE_MS, TAKE_MS } from "./limits.js";
+import {
+  SETTLE_COUNT,
+  SETTLE_COUNT_MAX,
+  SETTLE_MS,
+  SETTLE_SERIAL_MS,
+  TAKE_MS,
+} from "./limits.js";
 import { outcomeOf, retryAt } from "./outcome.js";
+import { Stock, type Returned, type Stocked } from "./stock.js";
 import type { Outcome, Result, Taken } from "./validators.js";
 
 interface SettleReply {
@@ -14,6 +21,7 @@ interface SettleReply {
   readonly ended: boolean;
   readonly upTo?: number;
   readonly parked: boolean;
+  readonly keep?: number;
 }
 
 /** What an executor needs of its surroundings: the component's functions, and the user's. */
@@ -24,11 +32,15 @@ export interface ExecutorPort {
     readonly slots: number;
     readonly parked: boolean;
   } | null>;
-  waiting(args: { token: string }): Promise<{ upTo: number; parked: boolean } | null>;
+  waiting(args: {
+    token: string;
+  }): Promise<{ upTo: number; parked: boolean; keep?: number } | null>;
   settle(args: {
     token: string;
     outcomes: Outcome[];
     settled: number;
+    weight?: number;
+    back?: Outcome["work"][];
     low: boolean;
     slots?: number;
     end: boolean;
@@ -36,16 +48,12 @@ export interface ExecutorPort {
   call(fn: Taken["fn"], args: object): Promise<Value | undefined>;
 }
 
-interface Item {
-  readonly taken: Taken;
-  readonly item: Taken["items"][number];
-  readonly bytes: number;
-}
-
 interface Ended {
   readonly outcome: Outcome;
   readonly bytes: number;
   readonly at: number;
+  /** Items of a key count one per row. */
+  readonly weight: number;
 }
 
 /** Looks for more come sooner at first: the loop answers within a turn. */
@@ -62,10 +70,11 @@ export class Executor {
   readonly #token: string;
   readonly #takeMs: number;
   readonly #startedAt = Date.now();
-  readonly #stock: Item[] = [];
+  readonly #stock = new Stock();
   /** Items of each row that have not ended. */
   readonly #open = new Map<Outcome["work"], number>();
   readonly #ended: Ended[] = [];
+  readonly #back: Returned[] = [];
   #running = 0;
   #flightBytes = 0;
   #slots = 0;
@@ -80,6 +89,8 @@ export class Executor {
   #asked = false;
   #looks = 0;
   #lost = false;
+  /** It has fewer slots than it began with, for the sake of others. */
+  #isReduced = false;
   #settling = false;
   #looking = false;
   #changed = Promise.withResolvers<void>();
@@ -95,6 +106,7 @@ export class Executor {
   async run(upTo: number): Promise<void> {
     await this.#take(upTo);
     while (!this.#lost) {
+      if (this.#slots === 0) this.#giveBack();
       this.#startItems();
       if (this.#isDry() && !this.#settling && !this.#looking) {
         if (await this.#end()) return;
@@ -130,7 +142,7 @@ export class Executor {
   }
 
   #isDry(): boolean {
-    return this.#running === 0 && this.#stock.length === 0;
+    return this.#running === 0 && this.#stock.size === 0;
   }
 
   #isRetiring(): boolean {
@@ -138,7 +150,8 @@ export class Executor {
   }
 
   #isLow(): boolean {
-    return !this.#isRetiring() && this.#stock.length < Math.max(this.#slots, SETTLE_COUNT);
+    if (this.#isRetiring() || this.#slots === 0) return false;
+    return this.#stock.ready < Math.max(this.#slots, SETTLE_COUNT);
   }
 
   #hasRoom(): boolean {
@@ -148,14 +161,24 @@ export class Executor {
   // ── Running ──────────────────────────────────────────────────────────────────────────────────
 
   #startItems(): void {
-    while (this.#running < this.#slots && this.#stock.length > 0) {
-      const next = this.#stock.shift() as Item;
+    while (this.#running < this.#slots) {
+      const next = this.#stock.next();
+      if (next === undefined) return;
       this.#running++;
       void this.#runItem(next);
     }
   }
 
-  async #runItem({ taken, item, bytes }: Item): Promise<void> {
+  /** The pool is paused: rows of which nothing runs go back. */
+  #giveBack(): void {
+    for (const { work, items, bytes, weight } of this.#stock.drain()) {
+      this.#flightBytes -= bytes;
+      this.#open.delete(work);
+      this.#back.push({ work, items, bytes, weight });
+    }
+  }
+
+  async #runItem({ taken, item, bytes }: Stocked): Promise<void> {
     let result: Result;
     let again: number | null = null;
     try {
@@ -169,12 +192,15 @@ export class Executor {
     }
     this.#running--;
     this.#flightBytes -= bytes;
+    const isCut = again !== null && taken.serial === true;
+    for (const { bytes: unused } of this.#stock.ended(taken, isCut)) this.#flightBytes -= unused;
+    if (isCut) this.#open.delete(taken.work);
     const outcome = outcomeOf(taken, item, result);
-    this.#keep(again === null ? outcome : { ...outcome, retryAt: again });
+    this.#keep(taken, again === null ? outcome : { ...outcome, retryAt: again });
     this.#wake();
   }
 
-  #keep(outcome: Outcome): void {
+  #keep(taken: Taken, outcome: Outcome): void {
     let bytes = bytesOf(outcome);
     let kept = outcome;
     if (bytes > SETTLE_BYTES_MAX && outcome.result.kind === "success") {
@@ -185,8 +211,13 @@ export class Executor {
     const open = (this.#open.get(outcome.work) ?? 1) - 1;
     if (open > 0) this.#open.set(outcome.work, open);
     else this.#open.delete(outcome.work);
-    if (this.#ended.length === 0) this.#after(SETTLE_MS, () => this.#wake());
-    this.#ended.push({ outcome: kept, bytes, at: Date.now() });
+    const isSerial = taken.serial === true;
+    const weight = isSerial && open > 0 ? 0 : 1;
+    // Others of its key may wait for it.
+    const waitMs = isSerial && open <= 0 ? SETTLE_SERIAL_MS : SETTLE_MS;
+    if (this.#ended.length === 0 || isSerial) this.#after(waitMs, () => this.#wake());
+    const at = Date.now() - (SETTLE_MS - waitMs);
+    this.#ended.push({ outcome: kept, bytes, at, weight });
   }
 
   // ── Settling ─────────────────────────────────────────────────────────────────────────────────
@@ -194,10 +225,10 @@ export class Executor {
   #isSettlementDue(): boolean {
     const [oldest] = this.#ended;
     if (this.#parked && !this.#asked && this.#isLow()) return true;
-    if (oldest === undefined) return false;
+    if (oldest === undefined) return this.#back.length > 0;
     if (this.#ended.length >= 2 * SETTLE_COUNT) return true;
     if (this.#ended.length >= SETTLE_COUNT && this.#isAligned()) return true;
-    if (Date.now() - oldest.at >= SETTLE_MS) return true;
+    if (this.#ended.some(({ at }) => Date.now() - at >= SETTLE_MS)) return true;
     return this.#ended.reduce((sum, { bytes }) => sum + bytes, 0) >= SETTLE_BYTES_MAX;
   }
 
@@ -229,7 +260,7 @@ export class Executor {
   async #end(): Promise<boolean> {
     const group = this.#group();
     const isLast = group.length === this.#ended.length && !this.#abandoned;
-    if (group.length === 0 && this.#abandoned) return true;
+    if (group.length === 0 && this.#abandoned && this.#back.length === 0) return true;
     const reply = await this.#settleGroup(group, isLast);
     if (reply?.upTo !== undefined) await this.#take(reply.upTo);
     return this.#lost || (reply?.ended ?? false);
@@ -245,16 +276,22 @@ export class Executor {
     const low = this.#isLow();
     // With nothing in stock and nothing more to come, idle slots are worth more elsewhere.
     const isSpare =
-      this.#stock.length === 0 && this.#running > 0 && (!this.#parked || this.#isRetiring());
+      this.#stock.size === 0 && this.#running > 0 && (!this.#parked || this.#isRetiring());
+    const inUse = isSpare ? this.#running : Math.max(this.#slots, this.#running);
+    // What goes back is said with the last outcomes, for some of them may be of the same rows.
+    const back = group.length === this.#ended.length ? [...this.#back] : [];
+    const weight = sumOf(group) + sumOf(back);
     try {
       reply = await this.#attempt(tries, () =>
         this.#port.settle({
           token: this.#token,
           outcomes: group.map(({ outcome }) => outcome),
           settled: this.#settled,
+          ...(weight === group.length ? {} : { weight }),
+          ...(back.length === 0 ? {} : { back: back.map(({ work }) => work) }),
           low,
           end,
-          ...(isSpare ? { slots: this.#running } : {}),
+          ...(isSpare || this.#isReduced ? { slots: inUse } : {}),
         }),
       );
     } catch {
@@ -271,12 +308,20 @@ export class Executor {
       this.#lost = true;
       return null;
     }
-    this.#ended.splice(0, reply.dealt);
-    this.#settled += reply.dealt;
-    this.#asked = low && reply.parked;
+    this.#settled += sumOf(this.#ended.splice(0, reply.dealt));
+    if (reply.dealt === group.length) this.#settled += sumOf(this.#back.splice(0, back.length));
+    this.#asked = low && reply.parked && reply.keep !== 0;
     this.#parked = reply.parked;
     if (isSpare) this.#slots = Math.min(this.#slots, this.#running);
+    this.#heed(reply.keep);
     return reply;
+  }
+
+  /** Makes do with fewer slots. They are free when what runs in them has ended. */
+  #heed(keep: number | undefined): void {
+    if (keep === undefined || keep >= this.#slots) return;
+    this.#slots = keep;
+    this.#isReduced = true;
   }
 
   /** Tries a settlement again while the platform is at fault. */
@@ -305,6 +350,7 @@ export class Executor {
         return;
       }
       this.#parked = found.parked;
+      this.#heed(found.keep);
       if (found.upTo > this.#taken) await this.#take(found.upTo);
       else if (this.#looks >= LOOKS_MS.length) {
         // What waits is not for this run: its idle slots may be.
@@ -335,16 +381,20 @@ export class Executor {
     this.#asked = false;
     this.#looks = 0;
     this.#parked = found.parked;
-    this.#slots = found.slots;
+    this.#slots = this.#isReduced ? Math.min(this.#slots, found.slots) : found.slots;
     this.#taken = found.taken;
     for (const taken of found.rows) {
       this.#flightBytes += taken.bytes;
       const bytes = taken.bytes / Math.max(1, taken.items.length);
       if (taken.items.length > 0) this.#open.set(taken.work, taken.items.length);
       for (const item of taken.items) {
-        if (item.canceled === true) this.#keep(outcomeOf(taken, item, { kind: "canceled" }));
-        else this.#stock.push({ taken, item, bytes });
+        if (item.canceled === true) this.#keep(taken, outcomeOf(taken, item, { kind: "canceled" }));
+        else this.#stock.add({ taken, item, bytes });
       }
     }
   }
+}
+
+function sumOf(counted: readonly { readonly weight: number }[]): number {
+  return counted.reduce((sum, { weight }) => sum + weight, 0);
 }

@@ -1,39 +1,14 @@
 /** What callers reach: enqueue, cancel, status. */
 import { ConvexError, v } from "convex/values";
-import { vValue } from "../base/values.js";
-import { ITEM_BYTES_MAX, bytesOf, packChunks } from "../base/sizes.js";
 import { cancelPlaces, cancelRows } from "./cancel.js";
-import { checkConfig } from "./check.js";
-import type { Doc, Id } from "./_generated/dataModel.js";
-import { mutation, query, type MutationCtx, type QueryCtx } from "./_generated/server.js";
-import { compare, enter, openGate } from "./gate.js";
-import { CANCEL_ROWS, DELAY_MS_MAX, GROUP_MAX } from "./limits.js";
-import {
-  vConfig,
-  vFunction,
-  vOnComplete,
-  vResult,
-  vRetry,
-  vStatus,
-  type Status,
-} from "./validators.js";
-
-const vTask = v.object({
-  fn: vFunction,
-  items: v.array(vValue),
-  contexts: v.optional(v.array(vValue)),
-  onComplete: v.optional(vOnComplete),
-  retry: v.optional(vRetry),
-  keepMs: v.optional(v.number()),
-  isolate: v.optional(v.boolean()),
-  /** The items are lost rather than run twice, when a run ends without a word. */
-  once: v.optional(v.boolean()),
-  runAt: v.optional(v.number()),
-  pool: v.optional(v.string()),
-  priority: v.optional(v.number()),
-});
-
-type Task = (typeof vTask)["type"];
+import { checkConfig, checkPools } from "./check.js";
+import { find } from "./find.js";
+import type { Doc } from "./_generated/dataModel.js";
+import { mutation, query, type QueryCtx } from "./_generated/server.js";
+import { compare, declarePools, enter, openGate } from "./gate.js";
+import { CANCEL_ROWS } from "./limits.js";
+import { store, vTask, type Task } from "./store.js";
+import { vConfig, vPoolConfig, vResult, vStatus, type Status } from "./validators.js";
 
 /**
  * Stores items and wakes the loop if it sleeps. Each task is one function with the arguments of
@@ -42,18 +17,21 @@ type Task = (typeof vTask)["type"];
 export const enqueue = mutation({
   args: {
     declared: vConfig,
+    /** What code declares for pools of the instance that have a configuration of their own. */
+    pools: v.optional(v.array(v.object({ pool: v.string(), declared: vPoolConfig }))),
     tasks: v.array(vTask),
     executor: v.optional(v.object({ handle: v.string(), slots: v.number() })),
   },
   returns: v.array(v.string()),
-  handler: async (ctx, { declared, tasks, executor }) => {
-    const problem = checkConfig(declared, executor !== undefined);
+  handler: async (ctx, { declared, pools, tasks, executor }) => {
+    const problem = checkConfig(declared, executor !== undefined) ?? checkPools(pools);
     if (problem !== null) throw new ConvexError(problem);
     let gate = await openGate(ctx, declared);
     if (executor === undefined && gate.executor === undefined && tasks.some(isInline)) {
       throw new ConvexError(NO_EXECUTOR);
     }
     gate = await compare(ctx, gate, declared);
+    if (pools !== undefined) gate = await declarePools(ctx, gate, pools);
     if (executor !== undefined && gate.executor?.handle !== executor.handle) {
       await ctx.db.patch("gate", gate._id, { executor });
       gate = { ...gate, executor };
@@ -78,73 +56,6 @@ const NO_EXECUTOR = {
 
 function isInline({ fn }: Task): boolean {
   return fn.type === "inline";
-}
-
-async function store(ctx: MutationCtx, task: Task): Promise<string[]> {
-  const { fn, items, contexts, onComplete, retry, keepMs, isolate } = task;
-  const { pool = "", priority = 0, once = false } = task;
-  const shared = contexts?.length === 1 ? bytesOf(contexts[0]) : 0;
-  const sizes = items.map((args: unknown, i) => {
-    const bytes = sizeOf("args", args, i);
-    return bytes + (shared > 0 || contexts === undefined ? 0 : sizeOf("context", contexts[i], i));
-  });
-  const now = Date.now();
-  const runAt = Math.min(task.runAt ?? now, now + DELAY_MS_MAX);
-  const when = runAt > now ? { dueAt: runAt } : { inbox: ctx.db.vars.commitTs };
-  const ids: string[] = [];
-  for (const { from, end, bytes } of packChunks(
-    sizes,
-    fn.type === "mutation" ? GROUP_MAX : undefined,
-  )) {
-    const own =
-      contexts === undefined || contexts.length === 1 ? contexts : contexts.slice(from, end);
-    const chunk = await ctx.db.insert("chunks", {
-      fn,
-      items: items.slice(from, end),
-      ...(own === undefined ? {} : { contexts: own }),
-      ...(onComplete === undefined ? {} : { onComplete }),
-      ...(retry === undefined ? {} : { retry }),
-      ...(keepMs === undefined ? {} : { keepMs }),
-      ...(isolate === undefined ? {} : { isolate }),
-    });
-    const count = end - from;
-    const fixed = { chunk, type: fn.type, pool, priority, attempts: 0, again: !once };
-    await ctx.db.insert("work", { ...fixed, count, bytes: bytes + shared, ...when });
-    for (let place = 0; place < count; place++) ids.push(`${chunk}:${place}`);
-  }
-  return ids;
-}
-
-function sizeOf(field: string, value: unknown, index: number): number {
-  const bytes = bytesOf(value);
-  if (bytes <= ITEM_BYTES_MAX) return bytes;
-  const message =
-    `${field} of item ${index} has ${bytes} bytes, at most ${ITEM_BYTES_MAX} fit in a document. ` +
-    "Store it in a table or a file, and pass its id.";
-  throw new ConvexError({ code: "ITEM_TOO_LARGE", field, value: bytes, message });
-}
-
-interface Found {
-  readonly chunk: Id<"chunks">;
-  readonly place: number;
-  readonly row: Doc<"work"> | null;
-}
-
-/** Where an item is; throws when the id was not made here. */
-async function find(ctx: QueryCtx, id: string): Promise<Found> {
-  const [name = "", number = ""] = id.split(":");
-  const chunk = ctx.db.normalizeId("chunks", name);
-  const place = /^\d+$/v.test(number) ? Number(number) : null;
-  if (chunk === null || place === null) {
-    const message = `"${id}" is not the id of work of this pool.`;
-    throw new ConvexError({ code: "NOT_FOUND", field: "id", value: id, message });
-  }
-  const rows = ctx.db.query("work").withIndex("by_chunk", (q) => q.eq("chunk", chunk));
-  for await (const row of rows) {
-    const isIn = row.places?.includes(place) ?? true;
-    if (isIn && row.done?.includes(place) !== true) return { chunk, place, row };
-  }
-  return { chunk, place, row: null };
 }
 
 async function statusOf(ctx: QueryCtx, id: string): Promise<Status> {

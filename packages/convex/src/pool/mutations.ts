@@ -3,12 +3,13 @@ import type { FunctionHandle } from "convex/server";
 import { v, type Value } from "convex/values";
 import { errorText } from "../base/sizes.js";
 import { internal } from "./_generated/api.js";
+import { isBudgetUsed, limitsOf } from "./budget.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "./_generated/server.js";
 import { GROUP_BUDGET_SHARE, GROUP_MAX, SETTLE_BUDGET_SHARE } from "./limits.js";
 import { outcomeOf } from "./outcome.js";
 import { endRun, takenOf } from "./runs.js";
-import { isBudgetUsed, limitsOf, settleOutcomes } from "./settlement.js";
+import { settleOutcomes } from "./settlement.js";
 import type { Outcome, Result, Taken } from "./validators.js";
 
 /** Runs the mutations of one work row: as many as one transaction should, then the rest. */

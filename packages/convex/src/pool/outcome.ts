@@ -5,18 +5,20 @@ type Item = Taken["items"][number];
 
 /** The final outcome: with its callback, unless this kind of end was excluded. */
 export function outcomeOf(taken: Taken, item: Item, result: Result): Outcome {
-  const { work, onComplete, keepMs, isolate } = taken;
+  const { work, onComplete, keepMs, deadMs, isolate } = taken;
   const isWanted = onComplete !== undefined && onComplete.exclude?.includes(result.kind) !== true;
   const { context } = item;
   const more = {
     ...(context === undefined ? {} : { context }),
     ...(isolate === true ? { isolate } : {}),
+    ...(onComplete?.array === true ? { array: true } : {}),
   };
   return {
     work,
     place: item.place,
     result,
     ...(keepMs === undefined ? {} : { keepMs }),
+    ...(deadMs === undefined ? {} : { deadMs }),
     ...(isWanted ? { callback: { handle: onComplete.handle, ...more } } : {}),
   };
 }

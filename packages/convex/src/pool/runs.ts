@@ -4,9 +4,10 @@
  */
 import { v, type Value } from "convex/values";
 import { FLIGHT_BYTES_MAX } from "../base/sizes.js";
-import type { Doc } from "./_generated/dataModel.js";
+import type { Doc, Id } from "./_generated/dataModel.js";
 import { mutation, query, type MutationCtx, type QueryCtx } from "./_generated/server.js";
-import { configOf, isParked, readGate, unpark } from "./gate.js";
+import { configOf, readGate, signsFor, unpark } from "./gate.js";
+import { placesOf } from "./places.js";
 import { settleOutcomes } from "./settlement.js";
 import { vOutcome, vTaken, type Taken } from "./validators.js";
 
@@ -30,7 +31,10 @@ function untaken(ctx: QueryCtx, run: Doc<"executors">, upTo: number): Promise<Do
 /** The latest round that was assigned, and whether more work than runs is waiting. */
 export const waiting = query({
   args: { token: v.string() },
-  returns: v.union(v.null(), v.object({ upTo: v.number(), parked: v.boolean() })),
+  returns: v.union(
+    v.null(),
+    v.object({ upTo: v.number(), parked: v.boolean(), keep: v.optional(v.number()) }),
+  ),
   handler: async (ctx, { token }) => {
     const run = await runOf(ctx, token);
     if (run === null) return null;
@@ -40,7 +44,7 @@ export const waiting = query({
       .order("desc")
       .first();
     const upTo = Math.max(last?.round ?? 0, run.taken);
-    return { upTo, parked: await isParked(ctx) };
+    return { upTo, ...(await signsFor(ctx, run)) };
   },
 });
 
@@ -77,8 +81,9 @@ export const take = mutation({
     if (taken > run.taken || run.wants) {
       await ctx.db.patch("executors", run._id, { taken, wants: false });
     }
+    const { parked, keep = run.slots } = await signsFor(ctx, run);
     const most = gate === null ? run.slots : configOf(gate).maxParallelism;
-    return { rows, taken, slots: Math.min(run.slots, most), parked: await isParked(ctx) };
+    return { rows, taken, slots: Math.min(run.slots, keep, most), parked };
   },
 });
 
@@ -90,16 +95,13 @@ async function load(ctx: QueryCtx, row: Doc<"work">): Promise<Taken | null> {
 
 /** A work row and its payload, as an executor works on them: what is not settled yet. */
 export function takenOf(row: Doc<"work">, chunk: Doc<"chunks">): Taken {
-  const { fn, onComplete, retry, keepMs, contexts, isolate } = chunk;
-  const places = row.places ?? chunk.items.map((_, place) => place);
-  const items = places
-    .filter((place) => row.done?.includes(place) !== true)
-    .map((place) => {
-      const context = contexts?.length === 1 ? contexts[0] : contexts?.[place];
-      const item = { place, args: chunk.items[place] as Value };
-      const canceled = row.canceled?.includes(place) ? { canceled: true } : {};
-      return { ...item, ...canceled, ...(context === undefined ? {} : { context }) };
-    });
+  const { fn, onComplete, retry, keepMs, deadMs, contexts, isolate } = chunk;
+  const items = placesOf(row).map((place) => {
+    const context = contexts?.length === 1 ? contexts[0] : contexts?.[place];
+    const item = { place, args: chunk.items[place] as Value };
+    const canceled = row.canceled?.includes(place) ? { canceled: true } : {};
+    return { ...item, ...canceled, ...(context === undefined ? {} : { context }) };
+  });
   const { _id: work, attempts, bytes } = row;
   return {
     work,
@@ -111,7 +113,9 @@ export function takenOf(row: Doc<"work">, chunk: Doc<"chunks">): Taken {
     ...(onComplete === undefined ? {} : { onComplete }),
     ...(retry === undefined ? {} : { retry }),
     ...(keepMs === undefined ? {} : { keepMs }),
+    ...(deadMs === undefined ? {} : { deadMs }),
     ...(isolate === undefined ? {} : { isolate }),
+    ...(row.key === undefined ? {} : { serial: true }),
   };
 }
 
@@ -125,6 +129,10 @@ export const settle = mutation({
     outcomes: v.array(vOutcome),
     /** Items settled by this run before this call. */
     settled: v.number(),
+    /** How much the outcomes count, when that is not their number. */
+    weight: v.optional(v.number()),
+    /** Rows of which nothing is running or unsettled besides these outcomes: they go back. */
+    back: v.optional(v.array(v.id("work"))),
     /** The stock runs low: more is wanted, if there is more. */
     low: v.boolean(),
     /** Slots that are still in use; the others go back to the pool. */
@@ -142,32 +150,44 @@ export const settle = mutation({
       upTo: v.optional(v.number()),
       /** More work than runs was waiting. */
       parked: v.boolean(),
+      /** The slots that the run is to keep, when others need some; 0: it gives its stock back. */
+      keep: v.optional(v.number()),
     }),
   ),
-  handler: async (ctx, { token, outcomes, settled, low, slots, end }) => {
+  handler: async (ctx, { token, outcomes, settled, weight, back = [], low, slots, end }) => {
     const run = await runOf(ctx, token);
     if (run === null) return null;
     const dealt = await settleOutcomes(ctx, run._id, outcomes);
-    const parked = await isParked(ctx);
-    if (end && dealt === outcomes.length) {
+    const isWhole = dealt === outcomes.length;
+    if (isWhole) for (const work of back) await giveBack(ctx, run, work);
+    const signs = await signsFor(ctx, run);
+    if (end && isWhole) {
       const upTo = await lastRound(ctx, run);
-      if (upTo > run.taken) return { dealt, ended: false, upTo, parked };
+      if (upTo > run.taken) return { dealt, ended: false, upTo, ...signs };
       await endRun(ctx, run);
-      return { dealt, ended: true, parked };
+      return { dealt, ended: true, ...signs };
     }
-    const asks = low && parked;
+    const asks = low && signs.parked && signs.keep !== 0;
     const fewer = slots !== undefined && slots < run.slots;
     if (asks || fewer) {
       await ctx.db.patch("executors", run._id, {
-        settled: settled + dealt,
+        settled: settled + (isWhole ? (weight ?? dealt) : dealt),
         wants: asks,
         ...(fewer ? { slots } : {}),
       });
       await unpark(ctx);
     }
-    return { dealt, ended: false, parked };
+    return { dealt, ended: false, ...signs };
   },
 });
+
+/** Puts a row back into the inbox: what is left of it has not begun. */
+async function giveBack(ctx: MutationCtx, run: Doc<"executors">, work: Id<"work">): Promise<void> {
+  const row = await ctx.db.get("work", work);
+  if (row?.executor !== run._id) return;
+  const inbox = ctx.db.vars.commitTs;
+  await ctx.db.patch("work", work, { executor: undefined, round: undefined, inbox });
+}
 
 async function lastRound(ctx: QueryCtx, run: Doc<"executors">): Promise<number> {
   const last = await ctx.db

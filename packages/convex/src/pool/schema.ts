@@ -7,6 +7,7 @@ import {
   vFunction,
   vFunctionType,
   vOnComplete,
+  vPool,
   vQueue,
   vResult,
   vRetry,
@@ -28,6 +29,8 @@ export default defineSchema({
     retry: v.optional(vRetry),
     /** Keep results for this long, ms, for `pollResult`. */
     keepMs: v.optional(v.number()),
+    /** Keep an item that failed for good as a dead letter for this long, ms; 0 for not at all. */
+    deadMs: v.optional(v.number()),
     isolate: v.optional(v.boolean()),
   }),
 
@@ -61,6 +64,16 @@ export default defineSchema({
     inbox: v.optional(v.commitTs()),
     /** Delayed: not before this, ms since the epoch. */
     dueAt: v.optional(v.number()),
+    /** Rows of a key run one after another. */
+    key: v.optional(v.string()),
+    /** Its place among the rows of its key: when it got into the inbox first. */
+    order: v.optional(v.commitTs()),
+    /** Its place among those of the same commit: how many items of the call are before it. */
+    seq: v.optional(v.number()),
+    /** Its order again, while it waits for the rows before it. */
+    held: v.optional(v.commitTs()),
+    /** How its latest attempt failed. */
+    error: v.optional(v.string()),
     /** Assigned: to whom, and in which of its rounds. */
     executor: v.optional(v.id("executors")),
     round: v.optional(v.number()),
@@ -68,7 +81,9 @@ export default defineSchema({
     .index("by_inbox", ["pool", "priority", "inbox"])
     .index("by_due", ["dueAt"])
     .index("by_chunk", ["chunk"])
-    .index("by_executor", ["executor", "round"]),
+    .index("by_executor", ["executor", "round"])
+    .index("by_key", ["pool", "key", "order", "seq"])
+    .index("by_held", ["pool", "key", "held", "seq"]),
 
   /**
    * One run: the lease. Inserted by the loop, then written by its own settlements, deleted by its
@@ -111,8 +126,14 @@ export default defineSchema({
     warned: v.boolean(),
     /** How a `BatchWorkpool` runs its tasks. */
     executor: v.optional(v.object({ handle: v.string(), slots: v.number() })),
-    /** Every (pool, priority) that was ever used. */
+    /** Every (pool, priority) that was used since the loop last slept, or lately. */
     queues: v.array(vQueue),
+    /** `declared` is nobody's yet: the next call that enqueues declares. */
+    undeclared: v.optional(v.boolean()),
+    /** Pools with a configuration of their own. */
+    pools: v.optional(v.array(vPool)),
+    /** Nothing of any pool is started. */
+    paused: v.optional(v.boolean()),
   }),
 
   /** One row. Read by settlements; written when the loop waits for room, and by its waker. */
@@ -121,6 +142,10 @@ export default defineSchema({
     /** The turn that a waker schedules. */
     turn: v.number(),
     run: v.optional(v.id("_scheduled_functions")),
+    /** While parked: runs that are to make do with fewer slots, for pools that have less. */
+    shares: v.optional(v.array(v.object({ executor: v.id("executors"), slots: v.number() }))),
+    /** Pools that are paused: their runs give back what they have not begun. `true`: all. */
+    stop: v.optional(v.union(v.boolean(), v.array(v.string()))),
   }),
 
   /** One row: the loop's memory. Written by the loop at every turn, by nobody else. */
@@ -136,9 +161,13 @@ export default defineSchema({
         executor: v.id("executors"),
         /** Assignments so far; each work row is a round of its own. */
         round: v.number(),
-        /** Items assigned so far. */
+        /** Items assigned so far; of a key's items, which run one by one, one per row. */
         assigned: v.number(),
       }),
+    ),
+    /** When items of throttled pools were assigned, and how many. */
+    starts: v.optional(
+      v.array(v.object({ pool: v.string(), at: v.number(), count: v.number() })),
     ),
   }),
 
@@ -152,7 +181,32 @@ export default defineSchema({
     error: v.string(),
     /** Absent when it is out of attempts: a dead letter. */
     dueAt: v.optional(v.number()),
-  }).index("by_due", ["dueAt"]),
+    /** It takes an array. */
+    array: v.optional(v.boolean()),
+    /** A dead letter is deleted after this. */
+    expiresAt: v.optional(v.number()),
+  })
+    .index("by_due", ["dueAt"])
+    .index("by_expiry", ["expiresAt"]),
+
+  /**
+   * Dead letters: items that failed for good. Inserted by settlements, deleted when they are
+   * redriven, discarded or expire. Each keeps its payload row.
+   */
+  dead: defineTable({
+    chunk: v.id("chunks"),
+    place: v.number(),
+    pool: v.string(),
+    priority: v.number(),
+    key: v.optional(v.string()),
+    again: v.boolean(),
+    bytes: v.number(),
+    attempts: v.number(),
+    error: v.string(),
+    expiresAt: v.number(),
+  })
+    .index("by_item", ["chunk", "place"])
+    .index("by_expiry", ["expiresAt"]),
 
   /** How many mutations of one function fit in a transaction, where 16 did not. */
   groups: defineTable({ handle: v.string(), size: v.number() }).index("by_handle", ["handle"]),

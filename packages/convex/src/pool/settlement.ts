@@ -1,24 +1,24 @@
 /** Records how attempts ended. Every outcome of every item comes through here. */
-import type { FunctionHandle } from "convex/server";
-import { SETTLE_BYTES_MAX, errorText } from "../base/sizes.js";
+import { ITEM_BYTES_MAX, SETTLE_BYTES_MAX, bytesOf } from "../base/sizes.js";
 import type { Doc, Id } from "./_generated/dataModel.js";
 import type { MutationCtx } from "./_generated/server.js";
+import { isBudgetUsed } from "./budget.js";
+import { bury, dropUnused } from "./bury.js";
+import { callArrays, callBack, type Ended } from "./notify.js";
 import { readGate, wake } from "./gate.js";
-import {
-  CALLBACK_BACKOFF_MS,
-  EXPIRY_STEP_MS,
-  GROUP_BUDGET_SHARE,
-  GROUP_MAX,
-  SETTLE_BUDGET_SHARE,
-  SETTLE_COUNT_MAX,
-} from "./limits.js";
+import { placeOf, release } from "./keys.js";
+import { expiryOf, GROUP_MAX, SETTLE_COUNT_MAX } from "./limits.js";
+import { placesOf } from "./places.js";
 import type { Outcome } from "./validators.js";
 
 /** What changed for one work row. */
 interface Row {
   readonly row: Doc<"work">;
   readonly done: number[];
+  /** Another row, or a dead letter, keeps the chunk; as of now. */
   spawned: boolean;
+  /** Rows of its key wait for what was made of it. */
+  succeeded: boolean;
 }
 
 /**
@@ -33,6 +33,7 @@ export async function settleOutcomes(
 ): Promise<number> {
   const rows = new Map<Id<"work">, Row | null>();
   const used = { bytes: 0, callbacks: 0, isIsolated: false };
+  const arrays: Ended[] = [];
   let delayed = false;
   let dealt = 0;
   for (const outcome of outcomes) {
@@ -51,16 +52,17 @@ export async function settleOutcomes(
       used.callbacks++;
       used.isIsolated ||= outcome.callback?.isolate === true;
     }
-    if (!(await settleOne(ctx, own, outcome))) delayed = true;
+    if (!(await settleOne(ctx, own, outcome, arrays))) delayed = true;
   }
+  if (!(await callArrays(ctx, arrays))) delayed = true;
   for (const own of rows.values()) if (own !== null) await close(ctx, own);
   if (delayed) await wakeForDelayed(ctx);
   return dealt;
 }
 
-/** Whether its end calls back. */
+/** Whether its end calls back, on its own. */
 function isCalling({ callback, retryAt }: Outcome): boolean {
-  return callback !== undefined && retryAt === undefined;
+  return callback !== undefined && callback.array !== true && retryAt === undefined;
 }
 
 /** Whether the callback is not to share the transaction with those that were called in it. */
@@ -83,14 +85,26 @@ async function isFull(
 }
 
 /** False when something of it was put off: a retry, or a callback that threw. */
-async function settleOne(ctx: MutationCtx, own: Row, outcome: Outcome): Promise<boolean> {
+async function settleOne(
+  ctx: MutationCtx,
+  own: Row,
+  outcome: Outcome,
+  arrays: Ended[],
+): Promise<boolean> {
   const canceled = own.row.canceled?.includes(outcome.place) ?? false;
   if (outcome.retryAt !== undefined && !canceled) {
     await retryLater(ctx, own, outcome, outcome.retryAt);
     return false;
   }
-  await keep(ctx, own.row.chunk, outcome);
-  return outcome.callback === undefined || callBack(ctx, own.row.chunk, outcome);
+  const { chunk } = own.row;
+  await keep(ctx, chunk, outcome);
+  if (await bury(ctx, own.row, outcome)) own.spawned = true;
+  const { callback } = outcome;
+  if (callback === undefined) return true;
+  const ended = { chunk, outcome, callback };
+  if (callback.array !== true) return callBack(ctx, ended);
+  arrays.push(ended);
+  return true;
 }
 
 /** The row, when it is (still) the executor's. */
@@ -101,7 +115,7 @@ async function ownRow(
 ): Promise<Row | null> {
   const row = await ctx.db.get("work", id);
   if (row === null || (row.executor ?? null) !== executor) return null;
-  return { row, done: [...(row.done ?? [])], spawned: row.spawned ?? false };
+  return { row, done: [...(row.done ?? [])], spawned: false, succeeded: false };
 }
 
 async function retryLater(
@@ -110,101 +124,66 @@ async function retryLater(
   outcome: Outcome,
   retryAt: number,
 ): Promise<void> {
-  const { chunk, type, pool, priority, again, bytes, attempts } = own.row;
+  const { row } = own;
+  const { chunk, type, pool, priority, again, bytes, attempts } = row;
+  const fixed = { chunk, type, pool, priority, again, bytes };
+  const { place, result } = outcome;
   own.spawned = true;
+  own.succeeded = true;
   await ctx.db.insert("work", {
-    chunk,
-    type,
-    pool,
-    priority,
-    again,
-    places: [outcome.place],
+    ...fixed,
+    places: [place],
     count: 1,
-    bytes,
     attempts: attempts + 1,
     dueAt: retryAt,
+    ...(result.kind === "failed" ? { error: result.error } : {}),
+    ...placeOf(row, place),
   });
-}
-
-/**
- * Calls back in a sub-transaction: what it writes commits with the settlement, and a throw undoes
- * its writes alone. False when it threw; it is tried again on its own then.
- */
-async function callBack(
-  ctx: MutationCtx,
-  chunk: Id<"chunks">,
-  { place, result, callback }: Outcome,
-): Promise<boolean> {
-  const { handle, context } = callback as NonNullable<typeof callback>;
-  const workId = `${chunk}:${place}`;
-  try {
-    const args = { workId, context, result };
-    const transactionLimits = await limitsOf(ctx, 1 - SETTLE_BUDGET_SHARE);
-    await ctx.runMutation(handle as FunctionHandle<"mutation">, args, { transactionLimits });
-    return true;
-  } catch (thrown) {
-    const dueAt = Date.now() + CALLBACK_BACKOFF_MS;
-    const failed = { attempts: 1, error: errorText(thrown), dueAt };
-    const kept = context === undefined ? {} : { context };
-    await ctx.db.insert("callbacks", { handle, workId, ...kept, result, ...failed });
-    return false;
-  }
+  if (row.key === undefined || row.order === undefined) return;
+  // What follows it in the row has not begun, and waits for it.
+  const rest = placesOf(row).filter((one) => !own.done.includes(one));
+  const [first] = rest;
+  if (first === undefined) return;
+  own.done.push(...rest);
+  const { canceled } = row;
+  await ctx.db.insert("work", {
+    ...fixed,
+    places: rest,
+    count: rest.length,
+    attempts,
+    held: row.order,
+    ...placeOf(row, first),
+    ...(canceled === undefined ? {} : { canceled }),
+  });
 }
 
 async function keep(ctx: MutationCtx, chunk: Id<"chunks">, outcome: Outcome): Promise<void> {
   const { place, result, keepMs } = outcome;
   if (keepMs === undefined) return;
-  // Rounded up, so that a sleeping loop is not woken for every single one.
-  const expiresAt = Math.ceil((Date.now() + keepMs) / EXPIRY_STEP_MS) * EXPIRY_STEP_MS;
-  await ctx.db.insert("results", { chunk, place, result, expiresAt });
+  const bytes = bytesOf(result);
+  const error = `It succeeded, and its return value is too large to keep: ${bytes} bytes.`;
+  const kept = bytes > ITEM_BYTES_MAX ? ({ kind: "failed", error } as const) : result;
+  await ctx.db.insert("results", { chunk, place, result: kept, expiresAt: expiryOf(keepMs) });
 }
 
 /** Writes what is left of a row; deletes the chunk with its last row. */
-async function close(ctx: MutationCtx, { row, done, spawned }: Row): Promise<void> {
+async function close(ctx: MutationCtx, own: Row): Promise<void> {
+  const { row, done, spawned, succeeded } = own;
   if (done.length === (row.done?.length ?? 0)) return;
   if (done.length < row.count) {
     await ctx.db.patch("work", row._id, { done, ...(spawned ? { spawned } : {}) });
     return;
   }
   await ctx.db.delete("work", row._id);
-  await dropChunk(ctx, row, spawned);
-}
-
-/** Deletes the payload unless other rows of the chunk are left. */
-async function dropChunk(ctx: MutationCtx, row: Doc<"work">, spawned: boolean): Promise<void> {
+  if (!succeeded) await release(ctx, row);
   if (spawned) return;
-  // A row that holds all places and spawned none has no siblings, and needs no look.
-  const sibling =
-    row.places === undefined
-      ? null
-      : await ctx.db
-          .query("work")
-          .withIndex("by_chunk", (q) => q.eq("chunk", row.chunk))
-          .first();
-  if (sibling === null) await ctx.db.delete("chunks", row.chunk);
+  // A row that holds all places and made nothing else of any has no siblings, and needs no look.
+  if (row.places === undefined && row.spawned !== true) await ctx.db.delete("chunks", row.chunk);
+  else await dropUnused(ctx, row.chunk);
 }
 
 /** Delayed rows need the loop only if it sleeps: awake, it looks for them before it does. */
 async function wakeForDelayed(ctx: MutationCtx): Promise<void> {
   const gate = await readGate(ctx);
   if (gate?.state === "idle") await wake(ctx, gate);
-}
-
-/** Whether a group of user functions has used its share of the transaction. */
-export async function isBudgetUsed(ctx: MutationCtx): Promise<boolean> {
-  const metrics = await ctx.meta.getTransactionMetrics();
-  return Object.values(metrics).some(
-    ({ used, remaining }) => used > (used + remaining) * GROUP_BUDGET_SHARE,
-  );
-}
-
-/** What a user's function may use, so that the transaction stays below a share of each budget. */
-export async function limitsOf(ctx: MutationCtx, share: number): Promise<Record<string, number>> {
-  const metrics = await ctx.meta.getTransactionMetrics();
-  return Object.fromEntries(
-    Object.entries(metrics).map(([name, { used, remaining }]) => [
-      name,
-      Math.max(1, Math.floor((used + remaining) * share) - used),
-    ]),
-  );
 }

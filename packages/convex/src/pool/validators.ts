@@ -37,6 +37,8 @@ export const vResultKind = v.union(
 export const vOnComplete = v.object({
   handle: v.string(),
   exclude: v.optional(v.array(vResultKind)),
+  /** Called once per settlement, with an array. */
+  array: v.optional(v.boolean()),
 });
 
 export const vResult = v.union(
@@ -51,10 +53,25 @@ export const vStatus = v.union(
   v.object({ state: v.literal("finished") }),
 );
 
-/** What code declares in the constructor, and what `config.update` overrides. */
+/** At most `max` items begin in any `duration` ms. */
+export const vThrottle = v.object({ max: v.number(), duration: v.number() });
+
+/** What holds for a whole instance: declared in a constructor, overridden by `config.update`. */
 export const vConfig = v.object({
   maxParallelism: v.optional(v.number()),
   logLevel: v.optional(vLogLevel),
+});
+
+/** What holds for one pool of an instance. */
+export const vPoolConfig = v.object({ throttle: v.optional(vThrottle) });
+
+/** What is known of a pool of an instance beyond its work. */
+export const vPool = v.object({
+  pool: v.string(),
+  declared: vPoolConfig,
+  override: vPoolConfig,
+  /** Nothing of it is started. */
+  paused: v.optional(v.boolean()),
 });
 
 /** Items of one pool and priority, in the order of their commits. Smaller priorities go first. */
@@ -69,6 +86,8 @@ export const vCallback = v.object({
   context: v.optional(vValue),
   /** In a settlement with no other callback. */
   isolate: v.optional(v.boolean()),
+  /** Called with an array of all that ended in the settlement. */
+  array: v.optional(v.boolean()),
 });
 
 /** How one attempt of one item ended. */
@@ -80,6 +99,8 @@ export const vOutcome = v.object({
   retryAt: v.optional(v.number()),
   callback: v.optional(vCallback),
   keepMs: v.optional(v.number()),
+  /** How long it is a dead letter when it failed, ms; 0 for not at all. */
+  deadMs: v.optional(v.number()),
 });
 
 /** One work row with its payload, as an executor takes it. */
@@ -100,13 +121,19 @@ export const vTaken = v.object({
   onComplete: v.optional(vOnComplete),
   retry: v.optional(vRetry),
   keepMs: v.optional(v.number()),
+  deadMs: v.optional(v.number()),
   isolate: v.optional(v.boolean()),
+  /** One item at a time, in their order; what follows a retry waits for it. */
+  serial: v.optional(v.boolean()),
 });
 
 export type FunctionType = Infer<typeof vFunctionType>;
 export type Result = Infer<typeof vResult>;
 export type Status = Infer<typeof vStatus>;
 export type Config = Infer<typeof vConfig>;
+export type PoolConfig = Infer<typeof vPoolConfig>;
+export type Pool = Infer<typeof vPool>;
+export type Throttle = Infer<typeof vThrottle>;
 export type Queue = Infer<typeof vQueue>;
 export type RunKind = Infer<typeof vRunKind>;
 export type Outcome = Infer<typeof vOutcome>;

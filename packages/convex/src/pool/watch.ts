@@ -8,6 +8,7 @@ import { internalMutation, type MutationCtx } from "./_generated/server.js";
 import { configOf, readGate, unpark, wake } from "./gate.js";
 import { CRASHES_MAX, SETTLE_COUNT_MAX } from "./limits.js";
 import { outcomeOf } from "./outcome.js";
+import { release } from "./keys.js";
 import { takenOf } from "./runs.js";
 import { settleOutcomes } from "./settlement.js";
 
@@ -77,6 +78,7 @@ async function bringBackMutations(ctx: MutationCtx, row: Doc<"work">): Promise<v
   const freed = { executor: undefined, round: undefined };
   if (chunk === null) {
     await ctx.db.delete("work", row._id);
+    await release(ctx, row);
     return;
   }
   const { handle } = chunk.fn;

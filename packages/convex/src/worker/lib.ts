@@ -1,18 +1,20 @@
 /** What callers reach. */
-import { ConvexError, v, type Value } from "convex/values";
+import { v, type Value } from "convex/values";
 import { log } from "../base/log.js";
 import { vValue } from "../base/values.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { env, mutation, query, type MutationCtx } from "./_generated/server.js";
 import { isSame } from "./answer.js";
+import { checked } from "./check.js";
 import { LIST_MAX } from "./limits.js";
 import { vConfig, vExplanation, vListed, vStatus, type Config } from "./validators.js";
-import { byName, delayOf, halt, loopOf, wake } from "./wake.js";
+import { byName, configOf, delayOf, halt, known, loopOf, wake } from "./wake.js";
 
 const vDeclared = {
   name: v.string(),
   workQuery: v.string(),
   workerMutation: v.string(),
+  onDead: v.optional(v.string()),
   config: v.optional(vConfig),
 };
 
@@ -26,14 +28,16 @@ export const ping = mutation({
   handler: async (ctx, args) => {
     const worker = (await byName(ctx, args.name)) ?? (await create(ctx, args));
     const config = args.config ?? worker.config;
-    const { workQuery, workerMutation } = args;
-    const declared = { workQuery, workerMutation, config: checked(config) };
+    const { workQuery, workerMutation, onDead } = args;
+    const declared = { workQuery, workerMutation, onDead, config: checked(config) };
     const isNew =
       worker.workQuery !== workQuery ||
       worker.workerMutation !== workerMutation ||
+      worker.onDead !== onDead ||
       !isSame(worker.config, config);
     if (worker.state === "idle") {
-      await wake(ctx, { ...worker, config }, delayOf(config.debounceMs), isNew ? declared : {});
+      const now = { ...worker, config };
+      await wake(ctx, now, delayOf(configOf(now).debounceMs), isNew ? declared : {});
     } else if (isNew) {
       if (worker.state === "stopped" || worker.failing) {
         await ctx.db.patch("workers", worker._id, declared);
@@ -45,12 +49,13 @@ export const ping = mutation({
 
 async function create(
   ctx: MutationCtx,
-  { name, workQuery, workerMutation, config = {} }: { name: string } & Declared,
+  { name, workQuery, workerMutation, onDead, config = {} }: { name: string } & Declared,
 ): Promise<Doc<"workers">> {
   const worker = await ctx.db.insert("workers", {
     name,
     workQuery,
     workerMutation,
+    ...(onDead === undefined ? {} : { onDead }),
     config: checked(config),
     state: "idle",
     failing: false,
@@ -64,18 +69,8 @@ async function create(
 interface Declared {
   readonly workQuery: string;
   readonly workerMutation: string;
+  readonly onDead?: string;
   readonly config?: Config;
-}
-
-/** Throws when a delay is not a whole or broken number from 0. */
-function checked(config: Config): Config {
-  for (const field of ["debounceMs", "monitorLagMs"] as const) {
-    const value = config[field];
-    if (value === undefined || (value >= 0 && Number.isFinite(value))) continue;
-    const message = `${field} must be a number of milliseconds from 0, not ${value}.`;
-    throw new ConvexError({ code: "OPTION_INVALID", field, value: String(value), message });
-  }
-  return config;
 }
 
 /** Two places of the code differ, and the worker runs: said once, and nothing is rewritten. */
@@ -107,7 +102,7 @@ export const start = mutation({
   returns: v.null(),
   handler: async (ctx, { name }) => {
     const worker = await known(ctx, name);
-    if (worker.state === "stopped") await wake(ctx, worker, delayOf(worker.config.debounceMs));
+    if (worker.state === "stopped") await wake(ctx, worker, delayOf(configOf(worker).debounceMs));
     return null;
   },
 });
@@ -162,13 +157,19 @@ export const explain = query({
     const worker = await byName(ctx, name);
     const loop = worker === null ? null : await loopOf(ctx, worker._id);
     if (worker === null || loop === null) return null;
-    const { failures, lastError, run, runAt, workedAt } = loop;
+    const { failures, lastError, run, runAt, workedAt, limit } = loop;
+    const letters = await ctx.db
+      .query("dead")
+      .withIndex("by_name", (q) => q.eq("name", name))
+      .take(LIST_MAX);
     return {
       name,
       state: worker.state,
-      config: worker.config,
+      config: configOf(worker),
       failures,
       workedAt,
+      dead: letters.length,
+      ...(limit === undefined ? {} : { limit }),
       ...(lastError === undefined ? {} : { lastError }),
       ...(run === undefined ? {} : { nextTurnAt: runAt }),
     };
@@ -207,10 +208,3 @@ export const remove = mutation({
     return true;
   },
 });
-
-async function known(ctx: MutationCtx, name: string): Promise<Doc<"workers">> {
-  const worker = await byName(ctx, name);
-  if (worker !== null) return worker;
-  const message = `There is no worker "${name}". The first ping of a name makes it.`;
-  throw new ConvexError({ code: "WORKER_UNKNOWN", field: "name", value: name, message });
-}

@@ -15,6 +15,18 @@ export const BACKOFF_MS = 1000;
 /** No delay after a failure is longer, ms. */
 export const BACKOFF_MS_MAX = 60_000;
 
+/** From this limit on the work query is not limited any more. */
+export const LIMIT_MAX = 1024;
+
+/** How long a batch that was given up is kept, ms: a week. */
+export const DEAD_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** Bytes of a batch that is kept; a document ends at 1 MiB. */
+export const DEAD_BYTES_MAX = 1_000_000;
+
+/** Dead letters that one call runs again, discards or deletes. */
+export const DEAD_CALL_MAX = 16;
+
 /** Least `monitorLagMs`: each look of the monitor costs two function calls. */
 export const MONITOR_LAG_MS_MIN = 10_000;
 

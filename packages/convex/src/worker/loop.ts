@@ -7,17 +7,15 @@ import { retryDelayMs, type RetryPolicy } from "../core/retry.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { env, internalMutation, type MutationCtx } from "./_generated/server.js";
 import { answerOf, digestOf, isSame } from "./answer.js";
-import { BACKOFF_MS, BACKOFF_MS_MAX, TIMEOUT_MS_MIN } from "./limits.js";
+import { bury } from "./dead.js";
+import { BACKOFF_MS, BACKOFF_MS_MAX, LIMIT_MAX, TIMEOUT_MS_MIN } from "./limits.js";
 import type { Answer } from "./validators.js";
-import { delayOf, loopOf, proceed, unwatch, watch, type Memory } from "./wake.js";
+import { configOf, delayOf, loopOf, proceed, unwatch, watch, type Memory } from "./wake.js";
 
-const BACKOFF: RetryPolicy = {
-  max: 0,
-  strategy: "exponential",
-  baseDelay: BACKOFF_MS,
-  maxDelay: BACKOFF_MS_MAX,
-  jitter: 0,
-};
+function backoffOf(worker: Doc<"workers">): RetryPolicy {
+  const { baseDelay = BACKOFF_MS, maxDelay = BACKOFF_MS_MAX } = configOf(worker).backoff ?? {};
+  return { max: 0, strategy: "exponential", baseDelay, maxDelay, jitter: 0 };
+}
 
 interface Turn {
   readonly worker: Doc<"workers">;
@@ -62,8 +60,12 @@ async function attempt<T>(call: () => Promise<T>): Promise<Attempt<T>> {
  * none is asked with a real one.
  */
 async function ask(ctx: MutationCtx, { worker, loop }: Turn, stale: boolean): Promise<Answer> {
-  const { cursor } = loop;
-  const args = { name: worker.name, ...(cursor === undefined ? {} : { cursor }) };
+  const { cursor, limit } = loop;
+  const args = {
+    name: worker.name,
+    ...(cursor === undefined ? {} : { cursor }),
+    ...(limit === undefined ? {} : { limit }),
+  };
   const handle = worker.workQuery as FunctionHandle<"query">;
   const options = { useStaleSnapshot: stale };
   return answerOf(await ctx.runQuery(handle, args, options));
@@ -80,7 +82,7 @@ async function work(
   const before = await writtenBy(ctx);
   const done = await attempt(() => ctx.runMutation(handle, answer.batch));
   if (done.error !== undefined) {
-    await fail(ctx, at, done.error);
+    await failBatch(ctx, at, answer, done.error);
     return;
   }
   const steer = (done.value ?? {}) as { debounceMs?: number; cursor?: Value };
@@ -99,7 +101,47 @@ async function work(
     return;
   }
   await recover(ctx, at);
-  await proceed(ctx, loop, delayOf(steer.debounceMs), { ...memory, failures: 0 });
+  const grown = loop.limit === undefined ? undefined : loop.limit * 2;
+  const limit = grown === undefined || grown > LIMIT_MAX ? undefined : grown;
+  const healthy = { failures: 0, poison: undefined, limit };
+  await proceed(ctx, loop, delayOf(steer.debounceMs), { ...memory, ...healthy });
+}
+
+/**
+ * A batch that threw comes again; with `isolate` as a smaller one, so that what fails is soon alone.
+ * One that is out of attempts is given up, if there is a way past it.
+ */
+async function failBatch(
+  ctx: MutationCtx,
+  at: Turn,
+  { batch, cursor }: Extract<Answer, { kind: "work" }>,
+  error: string,
+): Promise<void> {
+  const { worker, loop } = at;
+  const { isolate = false, maxAttempts = Number.POSITIVE_INFINITY } = configOf(worker);
+  const digest = digestOf(batch);
+  const attempts = loop.poison?.digest === digest ? loop.poison.attempts + 1 : 1;
+  const limit = isolate ? { limit: 1 } : {};
+  const isAlone = !isolate || loop.limit === 1;
+  const hasWayOut = worker.onDead !== undefined || cursor !== undefined;
+  if (isAlone && attempts >= maxAttempts && hasWayOut) {
+    const problem = await bury(ctx, worker, { batch, error, attempts });
+    if (problem === null) {
+      const { name } = worker;
+      log(env.LOG_LEVEL, "ERROR", "worker.batch_dead", { name, attempts, message: error });
+      await recover(ctx, at);
+      const over = { cursor: cursor ?? loop.cursor, poison: undefined, failures: 0 };
+      await proceed(ctx, loop, 0, { ...over, ...limit, workedAt: Date.now() });
+      return;
+    }
+    await fail(ctx, at, problem, { poison: { digest, attempts }, ...limit });
+    return;
+  }
+  // Smaller at once: what was together with it need not wait.
+  const isShrinking = isolate && loop.limit !== undefined && loop.limit > 1;
+  const memory = { poison: { digest, attempts }, ...limit };
+  if (isShrinking) await proceed(ctx, loop, 0, memory);
+  else await fail(ctx, at, error, memory);
 }
 
 const UNTOUCHED =
@@ -118,7 +160,7 @@ async function rest(
 ): Promise<void> {
   const { worker, loop } = at;
   await recover(ctx, at);
-  const healthy = { failures: 0, untouched: undefined };
+  const healthy = { failures: 0, untouched: undefined, poison: undefined, limit: undefined };
   if (Date.now() < loop.workedAt + answer.cooldownMs) {
     await proceed(ctx, loop, answer.pollIntervalMs, healthy);
     return;
@@ -136,7 +178,7 @@ async function sleep(
   loop: Doc<"loops">,
   timeoutMs: number | undefined,
 ): Promise<void> {
-  const healthy = { failures: 0, untouched: undefined };
+  const healthy = { failures: 0, untouched: undefined, poison: undefined, limit: undefined };
   await ctx.db.patch("workers", worker._id, { state: "idle" });
   if (timeoutMs === undefined) {
     await unwatch(ctx, worker._id);
@@ -154,7 +196,7 @@ async function sleep(
 async function fail(ctx: MutationCtx, at: Turn, message: string, memory?: Memory): Promise<void> {
   const { worker, loop } = at;
   const failures = loop.failures + 1;
-  const delay = retryDelayMs(BACKOFF, failures, 0);
+  const delay = retryDelayMs(backoffOf(worker), failures, 0);
   const { name } = worker;
   const level = failures === 1 ? "ERROR" : "WARN";
   log(env.LOG_LEVEL, level, "worker.failed", { name, failures, message, retryInMs: delay });

@@ -15,6 +15,10 @@ export default defineSchema({
     workQuery: v.string(),
     workerMutation: v.string(),
     config: vConfig,
+    /** What `config.update` stored; it wins. */
+    override: v.optional(vConfig),
+    /** A mutation that takes a batch that is given up out of the queue. */
+    onDead: v.optional(v.string()),
     /** Its latest turn failed: a ping may bring another declaration while it runs. */
     failing: v.boolean(),
     /** A differing declaration was reported, since it was last woken. */
@@ -37,6 +41,10 @@ export default defineSchema({
     lastError: v.optional(v.object({ message: v.string(), at: v.number() })),
     /** A digest of the latest batch, if it left no trace: no write, no new cursor. */
     untouched: v.optional(v.string()),
+    /** The batch that failed last, by its digest, and how often. */
+    poison: v.optional(v.object({ digest: v.string(), attempts: v.number() })),
+    /** With `isolate`, since a failure: what the work query is asked for at most. */
+    limit: v.optional(v.number()),
   }).index("by_worker", ["worker"]),
 
   /** One row per name: who looks after the loop. Written by the monitor, and at transitions. */
@@ -44,4 +52,17 @@ export default defineSchema({
     worker: v.id("workers"),
     run: v.optional(v.id("_scheduled_functions")),
   }).index("by_worker", ["worker"]),
+
+  /** Batches that were given up. Inserted by the loop; deleted by callers, or when they expire. */
+  dead: defineTable({
+    name: v.string(),
+    /** What the worker mutation was called with; absent when it is too large for a document. */
+    batch: v.optional(vValue),
+    workerMutation: v.string(),
+    error: v.string(),
+    attempts: v.number(),
+    expiresAt: v.number(),
+  })
+    .index("by_name", ["name"])
+    .index("by_expiry", ["expiresAt"]),
 });

@@ -1,11 +1,21 @@
 /** What is stored of a worker, and what callers see of it. */
 import { v, type Infer, type Value } from "convex/values";
 
-/** - `debounceMs`: delay of the first turn after a wake-up, ms.
- *  - `monitorLagMs`: how often a busy loop is looked after, ms. */
+export const vBackoff = v.object({ baseDelay: v.number(), maxDelay: v.number() });
+
+/**
+ * - `debounceMs`: delay of the first turn after a wake-up, ms.
+ * - `monitorLagMs`: how often a busy loop is looked after, ms.
+ * - `backoff`: first and longest delay after a failure, ms.
+ * - `maxAttempts`: how often one batch is tried before it is given up.
+ * - `isolate`: after a failure, the work query is asked for less.
+ */
 export const vConfig = v.object({
   debounceMs: v.optional(v.number()),
   monitorLagMs: v.optional(v.number()),
+  backoff: v.optional(vBackoff),
+  maxAttempts: v.optional(v.number()),
+  isolate: v.optional(v.boolean()),
 });
 
 export type Config = Infer<typeof vConfig>;
@@ -28,6 +38,10 @@ export const vExplanation = v.object({
   nextTurnAt: v.optional(v.number()),
   /** When it last had work, or was woken. */
   workedAt: v.number(),
+  /** What the work query is asked for at most, since a batch failed. */
+  limit: v.optional(v.number()),
+  /** Batches that were given up, at most 1,000. */
+  dead: v.number(),
 });
 
 export const vListed = v.object({

@@ -1,10 +1,11 @@
 /** Starting, scheduling and halting the loop of a worker. */
-import type { Value } from "convex/values";
+import { ConvexError, type Value } from "convex/values";
 import { watchDelayMs } from "../base/watch.js";
 import { internal } from "./_generated/api.js";
 import type { Doc, Id } from "./_generated/dataModel.js";
 import type { MutationCtx, QueryCtx } from "./_generated/server.js";
 import { DELAY_MS_MAX, MONITOR_LAG_MS_MIN } from "./limits.js";
+import type { Config } from "./validators.js";
 
 /** What a turn leaves for the next one. */
 export interface Memory {
@@ -12,6 +13,8 @@ export interface Memory {
   readonly failures?: number;
   readonly lastError?: { readonly message: string; readonly at: number };
   readonly untouched?: string | undefined;
+  readonly poison?: Doc<"loops">["poison"];
+  readonly limit?: number | undefined;
   readonly workedAt?: number;
 }
 
@@ -48,12 +51,16 @@ export async function proceed(
   await ctx.db.patch("loops", loop._id, { ...memory, turn, run, runAt });
 }
 
+type Changes = Partial<Pick<Doc<"workers">, "workQuery" | "workerMutation" | "config">> & {
+  readonly onDead?: string | undefined;
+};
+
 /** Starts the loop, whatever it did before: a turn that was scheduled is superseded. */
 export async function wake(
   ctx: MutationCtx,
   worker: Doc<"workers">,
   delayMs: number,
-  changes: Partial<Doc<"workers">> = {},
+  changes: Changes = {},
 ): Promise<void> {
   const loop = await loopOf(ctx, worker._id);
   if (loop === null) return;
@@ -124,8 +131,21 @@ export async function watchOn(
   await ctx.db.patch("monitors", monitor._id, { run });
 }
 
+/** What is in force: an override, else what was pinged. */
+export function configOf({ config, override }: Pick<Doc<"workers">, "config" | "override">): Config {
+  return { ...config, ...override };
+}
+
 /** The first looks come soon; the later ones as often as was declared. */
-export function lookDelayMs({ config }: Doc<"workers">, look: number): number {
-  const lag = Math.max(delayOf(config.monitorLagMs), MONITOR_LAG_MS_MIN);
+export function lookDelayMs(worker: Doc<"workers">, look: number): number {
+  const lag = Math.max(delayOf(configOf(worker).monitorLagMs), MONITOR_LAG_MS_MIN);
   return Math.min(watchDelayMs(look) === MONITOR_LAG_MS_MIN ? lag : watchDelayMs(look), lag);
+}
+
+/** The worker of that name. Throws `WORKER_UNKNOWN`. */
+export async function known(ctx: MutationCtx, name: string): Promise<Doc<"workers">> {
+  const worker = await byName(ctx, name);
+  if (worker !== null) return worker;
+  const message = `There is no worker "${name}". The first ping of a name makes it.`;
+  throw new ConvexError({ code: "WORKER_UNKNOWN", field: "name", value: name, message });
 }

@@ -6,7 +6,7 @@ import type {
   GenericSchema,
   SchemaDefinition,
 } from "convex/server";
-import { BatchProcessor, type BatchConfig } from "../../src/client/batch.js";
+import { BatchProcessor, type BatchConfig, type IteratorConfig } from "../../src/client/batch.js";
 import { register } from "../../src/test/batch.js";
 import { deploy } from "../stage.js";
 import { components, internal } from "./app/_generated/api.js";
@@ -35,7 +35,12 @@ export interface Stage {
   /** Adds items to a batch, in one mutation of the app. */
   readonly add: (items: readonly Event[], batchId?: string) => Promise<void>;
   /** Starts, in one mutation of the app, a walk through all users. */
-  readonly iterate: (batchSize: number, maxRetries?: number) => Promise<void>;
+  readonly iterate: (
+    batchSize: number,
+    maxRetries?: number,
+    options?: Partial<IteratorConfig>,
+    jobId?: string,
+  ) => Promise<void>;
   /** Runs in one mutation of the app. */
   readonly mutate: <R>(run: (ctx: MutationCtx) => Promise<R>) => Promise<R>;
   /** Runs in one mutation of the component. */
@@ -63,14 +68,15 @@ export async function stage(config: Partial<BatchConfig<Event>> = {}): Promise<S
     add: async (items, batchId = "events") => {
       await mutate((ctx) => processor.addItems(ctx, batchId, [...items]));
     },
-    iterate: async (batchSize, maxRetries = 5) => {
+    iterate: async (batchSize, maxRetries = 5, options = {}, jobId = "job") => {
       await mutate((ctx) =>
-        processor.startIterator(ctx, "job", {
+        processor.startIterator(ctx, jobId, {
           batchSize,
           getNextBatch: internal.migrations.getNextBatch,
           processBatch: internal.migrations.processBatch,
           onComplete: internal.migrations.onComplete,
           maxRetries,
+          ...options,
         }),
       );
     },

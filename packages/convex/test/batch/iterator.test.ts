@@ -176,3 +176,64 @@ test("jobs are listed by status, and a status that is none finds none", async ()
   expect(await list("nonsense")).toEqual([]);
   expect(await list()).toHaveLength(1);
 });
+
+test("pages grow while they use little of what a transaction may, up to the maximum", async () => {
+  const at = await stage();
+  await users(at, 100);
+  await at.iterate(5, 5, { maxBatchSize: 30 });
+  await advanceUntil(() => isOver(at));
+  expect(watched.done.map(({ length }) => length)).toEqual([5, 10, 20, 30, 30, 5]);
+  expect(watched.done.flat()).toEqual(all(100));
+});
+
+test("a page size that broke a limit is never reached again", async () => {
+  const at = await stage();
+  watched.pageMax = 15;
+  await users(at, 100);
+  await at.iterate(5, 5, { maxBatchSize: 100 });
+  await advanceUntil(() => isOver(at));
+  expect(Math.max(...watched.done.map(({ length }) => length))).toBe(10);
+  expect(watched.done.flat()).toEqual(all(100));
+});
+
+test("a page shrinks when it used more than half of what a transaction may", async () => {
+  const at = await stage();
+  const text = "x".repeat(900_000);
+  for (let n = 1; n <= 30; n++) await at.t.run((ctx) => ctx.db.insert("users", { n, text }));
+  await at.iterate(12, 5, { maxBatchSize: 13 });
+  await advanceUntil(() => isOver(at));
+  expect(watched.done[0]).toHaveLength(12);
+  expect(watched.done[1]).toHaveLength(6);
+  expect(watched.done.flat()).toEqual(all(30));
+});
+
+test("how a job goes on can be changed while it runs", async () => {
+  const at = await stage();
+  watched.ms = 100;
+  await users(at, 40);
+  await at.iterate(10);
+  await advance(50);
+  await at.mutate((ctx) => at.processor.updateIterator(ctx, "job", { batchSize: 15 }));
+  await advanceUntil(() => isOver(at));
+  expect(watched.done.map(({ length }) => length)).toEqual([10, 15, 15]);
+  const wrong = at.mutate((ctx) => at.processor.updateIterator(ctx, "job", { batchSize: 0 }));
+  await expect(wrong).rejects.toThrow(/batchSize must be a whole number of items/v);
+});
+
+test("the row of a job that is over is deleted after its retention, and its id is free", async () => {
+  const at = await stage();
+  await at.iterate(10, 5, { retention: 24 * 3_600_000 });
+  await advanceUntil(() => isOver(at));
+  await advance(23 * 3_600_000);
+  expect(await statusOf(at)).not.toBeNull();
+  await advance(2 * 3_600_000);
+  expect(await statusOf(at)).toBeNull();
+});
+
+test("wrong options of a job are refused by their name", async () => {
+  const at = await stage();
+  await expect(at.iterate(0)).rejects.toThrow(/OPTION_INVALID.*batchSize/v);
+  await expect(at.iterate(1, 0)).rejects.toThrow(/OPTION_INVALID.*maxRetries/v);
+  await expect(at.iterate(1, 1, { maxBatchSize: -1 })).rejects.toThrow(/maxBatchSize/v);
+  await expect(at.iterate(1, 1, { retention: -1 })).rejects.toThrow(/retention/v);
+});

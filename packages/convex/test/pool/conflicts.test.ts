@@ -1,12 +1,13 @@
 /** Who would make whom repeat itself: what a test backend, one after the other, does not show. */
 import { beforeEach, expect, test } from "vitest";
+import { Workpool } from "../../src/client/pool.js";
 import poolSchema from "../../src/pool/schema.js";
 import { Auditor, describeConflicts, type Conflict } from "../audit/auditor.js";
 import { slowTimers } from "../meter.js";
 import { advance, advanceUntil, useVirtualTime } from "../stage.js";
 import schema from "./app/schema.js";
 import { watched } from "./app/watched.js";
-import { isIdle, jobs, names, stage, type Stage } from "./fixture.js";
+import { components, isIdle, jobs, names, stage, type Stage } from "./fixture.js";
 
 useVirtualTime();
 
@@ -103,6 +104,48 @@ test("mutations of the pool conflict with no call, and not with each other", asy
   expect(describeConflicts(auditor.conflicts(WINDOW_MS))).toBe("0 conflicts");
   await advanceUntil(() => isIdle(at));
   expect(await at.own("ran")).toHaveLength(400);
+});
+
+test("calls of one serial key conflict neither with each other nor with what lets the next one go", async () => {
+  const { at, auditor } = await audited(100);
+  await keptAwake({ at, auditor });
+  for (let call = 0; call < 60; call++) {
+    const [name, serialKey] = [`b${call}`, `key ${call % 2}`];
+    await auditor.transaction(CALL, () =>
+      at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name, ms: 25 }, { serialKey })),
+    );
+    await pass(7);
+  }
+  expect(auditor.count("pool/runs:settle")).toBeGreaterThan(0);
+  const conflicts = auditor.conflicts(WINDOW_MS);
+  const ofCalls = conflicts.filter(({ first, second }) => first === CALL || second === CALL);
+  expect(describeConflicts(ofCalls)).toBe("0 conflicts");
+  await advanceUntil(() => isIdle(at));
+  expect(watched.done).toHaveLength(61);
+});
+
+test("calls of a throttled pool, and of one whose work dies, conflict with nothing", async () => {
+  const { at, auditor } = await audited(100);
+  const throttled = new Workpool(components.pool, {
+    ...{ maxParallelism: 100, pool: "slow", throttle: { max: 5, duration: 100 } },
+  });
+  await at.mutate((ctx) => throttled.enqueueAction(ctx, jobs.work, { name: "z" }));
+  await keptAwake({ at, auditor });
+  for (let call = 0; call < 30; call++) {
+    const [name, fail] = [`b${call}`, call % 3 === 0 ? "always" : "never"];
+    await auditor.transaction(CALL, () =>
+      at.mutate(async (ctx) => {
+        await throttled.enqueueAction(ctx, jobs.work, { name });
+        await at.pool.enqueueAction(ctx, jobs.work, { name, fail });
+      }),
+    );
+    await pass(7);
+  }
+  const conflicts = auditor.conflicts(WINDOW_MS);
+  const ofCalls = conflicts.filter(({ first, second }) => first === CALL || second === CALL);
+  expect(describeConflicts(ofCalls)).toBe("0 conflicts");
+  await advanceUntil(() => isIdle(at));
+  expect(await at.rows("dead")).toHaveLength(10);
 });
 
 test("at most one call in each pair repeats itself, once, when the pool wakes up", async () => {

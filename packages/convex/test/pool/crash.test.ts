@@ -20,7 +20,8 @@ test("an executor that dies is found out within seconds, and an action without r
   expect(results).toMatchObject([{ kind: "failed" }]);
   expect(results[0]?.error).toContain("may have been carried out");
   await advanceUntil(() => isIdle(at));
-  expect(await at.rows("chunks")).toEqual([]);
+  expect(await at.rows("work")).toEqual([]);
+  expect(await at.rows("dead")).toHaveLength(1);
 });
 
 test("an action with retries runs again, alone, and is given up after three crashes more", async () => {
@@ -37,7 +38,8 @@ test("an action with retries runs again, alone, and is given up after three cras
   expect(watched.started).toHaveLength(4);
   expect(await at.own("ended")).toMatchObject([{ result: { kind: "failed" } }]);
   await advanceUntil(() => isIdle(at));
-  expect(await at.rows("chunks")).toEqual([]);
+  expect(await at.rows("work")).toEqual([]);
+  expect(await at.rows("dead")).toHaveLength(1);
 });
 
 test("what the dead executor had not taken is not touched by its crash", async () => {

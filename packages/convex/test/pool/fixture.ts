@@ -14,6 +14,7 @@ import { register } from "../../src/test/pool.js";
 import { deploy } from "../stage.js";
 import schema from "./app/schema.js";
 import { resetWatched } from "./app/watched.js";
+import { kill, planDeath } from "./kill.js";
 
 const modules = import.meta.glob("./app/**/*.ts");
 
@@ -24,7 +25,7 @@ export const jobs = {
   work: makeFunctionReference<"action", { name: string; ms?: number; fail?: string }, string>(
     "jobs:work",
   ),
-  hang: makeFunctionReference<"action", { name: string }, string>("jobs:hang"),
+  hang: makeFunctionReference<"action", { name: string; times?: number }, string>("jobs:hang"),
   large: makeFunctionReference<"action", { bytes: number }, string>("jobs:large"),
   write: makeFunctionReference<
     "mutation",
@@ -37,6 +38,7 @@ export const jobs = {
   read: makeFunctionReference<"query", { name: string }, string>("jobs:read"),
   through: makeFunctionReference<"action", Record<string, never>, string[]>("jobs:through"),
   ended: makeFunctionReference<"mutation">("jobs:ended"),
+  endedMany: makeFunctionReference<"mutation">("jobs:endedMany"),
 };
 
 export type MutationCtx = GenericMutationCtx<GenericDataModel>;
@@ -64,6 +66,7 @@ interface InComponent {
 
 export async function stage(options: WorkpoolOptions = {}): Promise<Stage> {
   resetWatched();
+  planDeath(null);
   const t = await deploy(schema, modules);
   register(t);
   const pool = new Workpool(components.pool, options);
@@ -93,8 +96,11 @@ export async function isIdle({ rows }: Stage): Promise<boolean> {
   return gate?.["state"] === "idle" && (await rows("executors")).length === 0;
 }
 
-/** The run of the only executor dies: its scheduled function ends, and nobody says so. */
-export async function crash({ inside, rows }: Stage): Promise<void> {
-  const [run] = await rows("executors");
-  await inside((ctx) => ctx.scheduler.cancel(run?.["run"] as never));
+/** Executors die: their scheduled functions end, and nobody says so. By default, all of them. */
+export async function crash({ inside, rows }: Stage, token?: string): Promise<void> {
+  for (const run of await rows("executors")) {
+    if (token !== undefined && run["token"] !== token) continue;
+    kill(run["token"] as string);
+    await inside((ctx) => ctx.scheduler.cancel(run["run"] as never));
+  }
 }

@@ -8,8 +8,11 @@
  * @module
  */
 
+import type * as orders from "../orders.js";
 import type * as reminders from "../reminders.js";
+import type * as renewals from "../renewals.js";
 import type * as users from "../users.js";
+import type * as visits from "../visits.js";
 
 import type {
   ApiFromModules,
@@ -18,8 +21,11 @@ import type {
 } from "convex/server";
 
 declare const fullApi: ApiFromModules<{
+  orders: typeof orders;
   reminders: typeof reminders;
+  renewals: typeof renewals;
   users: typeof users;
+  visits: typeof visits;
 }>;
 
 /**

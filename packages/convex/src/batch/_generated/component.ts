@@ -23,18 +23,62 @@ import type { FunctionReference } from "convex/server";
  */
 export type ComponentApi<Name extends string | undefined = string | undefined> =
   {
+    config: {
+      pause: FunctionReference<
+        "mutation",
+        "internal",
+        { batchId: string },
+        null,
+        Name
+      >;
+      resume: FunctionReference<
+        "mutation",
+        "internal",
+        { batchId: string },
+        null,
+        Name
+      >;
+      update: FunctionReference<
+        "mutation",
+        "internal",
+        {
+          batchId: string;
+          flushIntervalMs?: number | null;
+          maxBatchSize?: number | null;
+          immediateFlushThreshold?: number | null;
+          maxAttempts?: number | null;
+          backoff?: { baseDelay: number; maxDelay: number } | null;
+          throttle?: { max: number; duration: number } | null;
+        },
+        null,
+        Name
+      >;
+    };
     dead: {
+      discard: FunctionReference<
+        "mutation",
+        "internal",
+        { batchId: string; ids?: Array<string>; limit?: number },
+        number,
+        Name
+      >;
       list: FunctionReference<
         "query",
         "internal",
-        { batchId: string; limit?: number },
-        Array<{ id: string; item: any; error: string; at: number }>,
+        { batchId: string; ids?: Array<string>; limit?: number },
+        Array<{
+          id: string;
+          item: any;
+          error: string;
+          at: number;
+          groupKey?: string;
+        }>,
         Name
       >;
       redrive: FunctionReference<
         "mutation",
         "internal",
-        { batchId: string; limit?: number },
+        { batchId: string; ids?: Array<string>; limit?: number },
         number,
         Name
       >;
@@ -110,6 +154,8 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             processBatch: string;
             onComplete?: string;
             maxRetries: number;
+            maxBatchSize?: number;
+            retention?: number;
           };
         },
         {
@@ -133,8 +179,22 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
           errorMessage?: string;
           cursor?: string;
           retryCount: number;
+          pageAt?: number;
           config: { batchSize: number; delayBetweenBatchesMs: number };
         },
+        Name
+      >;
+      update: FunctionReference<
+        "mutation",
+        "internal",
+        {
+          jobId: string;
+          batchSize?: number;
+          delayBetweenBatchesMs?: number;
+          maxRetries?: number;
+          maxBatchSize?: number;
+        },
+        null,
         Name
       >;
     };
@@ -146,14 +206,21 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
           batchId: string;
           items: Array<any>;
           config: {
-            processBatch: string;
             flushIntervalMs: number;
             threshold?: number;
             maxBatchSize?: number;
             maxAttempts?: number;
+            backoff?: { baseDelay: number; maxDelay: number };
+            throttle?: { max: number; duration: number };
+            processBatch: string;
+            deduplicateFor?: number;
+            historyRetention?: number;
+            deadLetterRetention?: number;
           };
+          groupKeys?: Array<string>;
+          keys?: Array<string | null>;
         },
-        null,
+        number,
         Name
       >;
       deleteBatch: FunctionReference<
@@ -166,7 +233,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
       flush: FunctionReference<
         "mutation",
         "internal",
-        { batchId: string },
+        { batchId: string; groupKey?: string },
         { itemCount: number; isFlushing: boolean },
         Name
       >;
@@ -176,17 +243,23 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
         { batchId: string },
         null | {
           batches: Array<{
+            groupKey?: string;
             status: "accumulating" | "flushing";
             itemCount: number;
             createdAt: number;
             lastUpdatedAt: number;
           }>;
           config: {
-            processBatch: string;
             flushIntervalMs: number;
             threshold?: number;
             maxBatchSize?: number;
             maxAttempts?: number;
+            backoff?: { baseDelay: number; maxDelay: number };
+            throttle?: { max: number; duration: number };
+            processBatch: string;
+            deduplicateFor?: number;
+            historyRetention?: number;
+            deadLetterRetention?: number;
           };
         },
         Name
@@ -197,12 +270,54 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
         { batchId: string; limit?: number },
         Array<{
           batchId: string;
+          groupKey?: string;
           itemCount: number;
           flushedAt: number;
           durationMs: number;
           success: boolean;
           errorMessage?: string;
         }>,
+        Name
+      >;
+    };
+    view: {
+      explain: FunctionReference<
+        "query",
+        "internal",
+        { batchId: string; groupKey?: string },
+        {
+          waiting: number;
+          waitsFor:
+            | "nothing"
+            | "size or time"
+            | "size or flush"
+            | "paused"
+            | "backoff"
+            | "throttle"
+            | "its handler"
+            | "next look";
+          nextFlushAt: number | null;
+          attempts: number;
+          text: string;
+        },
+        Name
+      >;
+      list: FunctionReference<
+        "query",
+        "internal",
+        { batchId?: string; limit?: number },
+        Array<{
+          batchId: string;
+          groupKey?: string;
+          state: "idle" | "awake" | "paused";
+        }>,
+        Name
+      >;
+      settings: FunctionReference<
+        "query",
+        "internal",
+        { batchId: string },
+        { paused: boolean; override: any },
         Name
       >;
     };

@@ -24,14 +24,155 @@ import type { FunctionReference } from "convex/server";
 export type ComponentApi<Name extends string | undefined = string | undefined> =
   {
     config: {
+      get: FunctionReference<
+        "query",
+        "internal",
+        {},
+        {
+          maxParallelism: number;
+          paused: boolean;
+          pools: Array<{
+            pool: string;
+            paused: boolean;
+            throttle?: { max: number; duration: number };
+          }>;
+        },
+        Name
+      >;
+      pause: FunctionReference<
+        "mutation",
+        "internal",
+        { pool?: string },
+        null,
+        Name
+      >;
+      reset: FunctionReference<"mutation", "internal", {}, null, Name>;
+      resume: FunctionReference<
+        "mutation",
+        "internal",
+        { pool?: string },
+        null,
+        Name
+      >;
       update: FunctionReference<
         "mutation",
         "internal",
         {
-          maxParallelism?: number;
-          logLevel?: "TRACE" | "DEBUG" | "INFO" | "REPORT" | "WARN" | "ERROR";
+          maxParallelism?: number | null;
+          logLevel?:
+            "TRACE" | "DEBUG" | "INFO" | "REPORT" | "WARN" | "ERROR" | null;
+          pool?: string;
+          throttle?: { max: number; duration: number } | null;
         },
         null,
+        Name
+      >;
+    };
+    dead: {
+      discard: FunctionReference<
+        "mutation",
+        "internal",
+        { ids?: Array<string>; limit?: number },
+        number,
+        Name
+      >;
+      list: FunctionReference<
+        "query",
+        "internal",
+        { after?: number; limit?: number },
+        Array<{
+          id: string;
+          name: string;
+          args: any;
+          error: string;
+          attempts: number;
+          pool: string;
+          at: number;
+          expiresAt: number;
+        }>,
+        Name
+      >;
+      listCallbacks: FunctionReference<
+        "query",
+        "internal",
+        { limit?: number },
+        Array<{
+          id: string;
+          workId: string;
+          context?: any;
+          result:
+            | { kind: "success"; returnValue: any }
+            | { kind: "failed"; error: string }
+            | { kind: "canceled" };
+          error: string;
+          attempts: number;
+          expiresAt: number;
+        }>,
+        Name
+      >;
+      redrive: FunctionReference<
+        "mutation",
+        "internal",
+        { ids?: Array<string>; limit?: number },
+        number,
+        Name
+      >;
+    };
+    inspect: {
+      explain: FunctionReference<
+        "query",
+        "internal",
+        { id: string },
+        {
+          state:
+            "waiting" | "delayed" | "held" | "running" | "finished" | "dead";
+          reason: string;
+          attempts: number;
+          dueAt?: number;
+          error?: string;
+        },
+        Name
+      >;
+      list: FunctionReference<
+        "query",
+        "internal",
+        {
+          state?: "waiting" | "delayed" | "held" | "running";
+          pool?: string;
+          cursor?: number;
+          limit?: number;
+        },
+        {
+          items: Array<{
+            id: string;
+            state: "waiting" | "delayed" | "held" | "running";
+            pool: string;
+            priority: number;
+            attempts: number;
+            name: string;
+            dueAt?: number;
+            serialKey?: string;
+            error?: string;
+          }>;
+          cursor: number | null;
+        },
+        Name
+      >;
+      summary: FunctionReference<
+        "query",
+        "internal",
+        {},
+        {
+          state: "idle" | "running" | "full" | "paused";
+          waiting: number;
+          delayed: number;
+          held: number;
+          running: number;
+          dead: number;
+          deadCallbacks: number;
+          maxParallelism: number;
+          more: boolean;
+        },
         Name
       >;
     };
@@ -58,6 +199,10 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             maxParallelism?: number;
             logLevel?: "TRACE" | "DEBUG" | "INFO" | "REPORT" | "WARN" | "ERROR";
           };
+          pools?: Array<{
+            pool: string;
+            declared: { throttle?: { max: number; duration: number } };
+          }>;
           tasks: Array<{
             fn: {
               type: "action" | "mutation" | "query" | "either" | "inline";
@@ -69,6 +214,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             onComplete?: {
               handle: string;
               exclude?: Array<"success" | "failed" | "canceled">;
+              array?: boolean;
             };
             retry?: {
               maxAttempts: number;
@@ -80,6 +226,8 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             once?: boolean;
             runAt?: number;
             pool?: string;
+            key?: string;
+            deadMs?: number;
             priority?: number;
           }>;
           executor?: { handle: string; slots: number };
@@ -132,10 +280,18 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               | { kind: "failed"; error: string }
               | { kind: "canceled" };
             retryAt?: number;
-            callback?: { handle: string; context?: any; isolate?: boolean };
+            callback?: {
+              handle: string;
+              context?: any;
+              isolate?: boolean;
+              array?: boolean;
+            };
             keepMs?: number;
+            deadMs?: number;
           }>;
           settled: number;
+          weight?: number;
+          back?: Array<string>;
           low: boolean;
           slots?: number;
           end: boolean;
@@ -145,6 +301,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
           ended: boolean;
           upTo?: number;
           parked: boolean;
+          keep?: number;
         },
         Name
       >;
@@ -172,6 +329,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             onComplete?: {
               handle: string;
               exclude?: Array<"success" | "failed" | "canceled">;
+              array?: boolean;
             };
             retry?: {
               maxAttempts: number;
@@ -179,7 +337,9 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               base: number;
             };
             keepMs?: number;
+            deadMs?: number;
             isolate?: boolean;
+            serial?: boolean;
           }>;
           taken: number;
           slots: number;
@@ -191,7 +351,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
         "query",
         "internal",
         { token: string },
-        null | { upTo: number; parked: boolean },
+        null | { upTo: number; parked: boolean; keep?: number },
         Name
       >;
     };

@@ -9,6 +9,9 @@
  */
 
 import type * as answer from "../answer.js";
+import type * as check from "../check.js";
+import type * as config from "../config.js";
+import type * as dead from "../dead.js";
 import type * as lib from "../lib.js";
 import type * as limits from "../limits.js";
 import type * as loop from "../loop.js";
@@ -25,6 +28,9 @@ import { anyApi, componentsGeneric } from "convex/server";
 
 const fullApi: ApiFromModules<{
   answer: typeof answer;
+  check: typeof check;
+  config: typeof config;
+  dead: typeof dead;
   lib: typeof lib;
   limits: typeof limits;
   loop: typeof loop;

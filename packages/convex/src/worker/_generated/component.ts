@@ -23,6 +23,51 @@ import type { FunctionReference } from "convex/server";
  */
 export type ComponentApi<Name extends string | undefined = string | undefined> =
   {
+    config: {
+      update: FunctionReference<
+        "mutation",
+        "internal",
+        {
+          name: string;
+          debounceMs?: number | null;
+          monitorLagMs?: number | null;
+          maxAttempts?: number | null;
+          isolate?: boolean | null;
+          backoff?: { baseDelay: number; maxDelay: number } | null;
+        },
+        null,
+        Name
+      >;
+    };
+    dead: {
+      discard: FunctionReference<
+        "mutation",
+        "internal",
+        { ids: Array<string> },
+        number,
+        Name
+      >;
+      list: FunctionReference<
+        "query",
+        "internal",
+        { name: string; limit?: number },
+        Array<{
+          id: string;
+          batch?: any;
+          error: string;
+          attempts: number;
+          at: number;
+        }>,
+        Name
+      >;
+      redrive: FunctionReference<
+        "mutation",
+        "internal",
+        { ids: Array<string> },
+        number,
+        Name
+      >;
+    };
     lib: {
       explain: FunctionReference<
         "query",
@@ -31,11 +76,19 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
         null | {
           name: string;
           state: "idle" | "running" | "stopped";
-          config: { debounceMs?: number; monitorLagMs?: number };
+          config: {
+            debounceMs?: number;
+            monitorLagMs?: number;
+            backoff?: { baseDelay: number; maxDelay: number };
+            maxAttempts?: number;
+            isolate?: boolean;
+          };
           failures: number;
           lastError?: { message: string; at: number };
           nextTurnAt?: number;
           workedAt: number;
+          limit?: number;
+          dead: number;
         },
         Name
       >;
@@ -71,7 +124,14 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
           name: string;
           workQuery: string;
           workerMutation: string;
-          config?: { debounceMs?: number; monitorLagMs?: number };
+          onDead?: string;
+          config?: {
+            debounceMs?: number;
+            monitorLagMs?: number;
+            backoff?: { baseDelay: number; maxDelay: number };
+            maxAttempts?: number;
+            isolate?: boolean;
+          };
         },
         null,
         Name

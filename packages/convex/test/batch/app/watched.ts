@@ -8,8 +8,12 @@ export const watched = {
   fails: 0,
   /** Throws when it is in the batch. */
   poison: null as number | null,
+  /** Items that are said to have failed, as long as they are here. */
+  rejected: [] as number[],
   /** The next batch never returns. */
   hangs: 0,
+  /** The next batch is done, and never returns. */
+  hangsAfter: 0,
   /** How long a batch takes, ms. */
   ms: 0,
   /** What is thrown. */
@@ -37,5 +41,6 @@ export async function deliver(batch: number[]): Promise<void> {
   }
   if (watched.fails-- > 0) throw new Error(watched.message);
   if (watched.poison !== null && batch.includes(watched.poison)) throw new Error("poison");
-  watched.done.push(batch);
+  watched.done.push(batch.filter((n) => !watched.rejected.includes(n)));
+  if (watched.hangsAfter-- > 0) await Promise.withResolvers<never>().promise;
 }

@@ -17,6 +17,8 @@ export const work = internalActionGeneric({
   args: { name: v.string(), ms: v.optional(v.number()), fail: v.optional(v.string()) },
   handler: async (_, { name, ms = 0, fail }) => {
     watched.started.push(name);
+    const span: (typeof watched.spans)[number] = { name, from: Date.now() };
+    watched.spans.push(span);
     watched.running++;
     watched.most = Math.max(watched.most, watched.running);
     try {
@@ -31,6 +33,7 @@ export const work = internalActionGeneric({
       }
       if (fail === "always") throw new Error("always");
     } finally {
+      span.to = Date.now();
       watched.running--;
     }
     watched.done.push(name);
@@ -38,12 +41,16 @@ export const work = internalActionGeneric({
   },
 });
 
-/** An action that never returns: its executor dies. */
+/** An action that does not return, the first so many times: its executor dies. */
 export const hang = internalActionGeneric({
-  args: { name: v.string() },
-  handler: (_, { name }) => {
+  args: { name: v.string(), times: v.optional(v.number()) },
+  handler: (_, { name, times = Number.POSITIVE_INFINITY }) => {
     watched.started.push(name);
-    return Promise.withResolvers<never>().promise;
+    if (watched.started.filter((one) => one === name).length <= times) {
+      return Promise.withResolvers<never>().promise;
+    }
+    watched.done.push(name);
+    return Promise.resolve(name);
   },
 });
 
@@ -85,6 +92,24 @@ export const ended = internalMutationGeneric({
     if (context === "throw" || (context === "throw twice" && watched.thrown < 2)) {
       watched.thrown++;
       throw new Error("no callback");
+    }
+  },
+});
+
+/** What ended together. */
+export const endedMany = internalMutationGeneric({
+  args: {
+    items: v.array(v.object({ workId: v.string(), context: v.optional(vValue), result: vValue })),
+  },
+  handler: async (ctx, { items }) => {
+    watched.arrays.push(items.length);
+    for (const { workId, context = null, result } of items) {
+      await ctx.db.insert("ended", { workId, context, result });
+    }
+    const isPoison = items.some(({ result }) => (result as { returnValue?: string }).returnValue === "POISON");
+    if (isPoison && watched.thrown < 100) {
+      watched.thrown++;
+      throw new Error("no array");
     }
   },
 });

@@ -18,18 +18,26 @@ const internalMutation = internalMutationGeneric as MutationBuilder<DataModel, "
 const internalQuery = internalQueryGeneric as QueryBuilder<DataModel, "internal">;
 
 const deleted = defineBatchWorkerValidators({
-  batch: { ids: v.array(v.id("events")), values: v.array(v.number()) },
+  batch: {
+    ids: v.array(v.id("events")),
+    values: v.array(v.number()),
+    pad: v.optional(v.string()),
+  },
 });
 
 export const getBatch = internalQuery({
   args: deleted.vQueryArgs,
   returns: deleted.vQueryReturns,
-  handler: async (ctx) => {
+  handler: async (ctx, { limit }) => {
     watched.queries++;
+    if (limit !== undefined) watched.limits.push(limit);
     if (watched.queryFails-- > 0) throw new Error("no answer");
-    const events = await ctx.db.query("events").take(watched.batchSize);
+    const most = Math.min(limit ?? watched.batchSize, watched.batchSize);
+    const events = await ctx.db.query("events").take(most);
     if (events.length === 0) return { kind: "idle" as const, ...watched.idle };
-    return { batch: { ids: events.map(({ _id }) => _id), values: events.map((e) => e.value) } };
+    const pad = watched.padBytes === 0 ? {} : { pad: "x".repeat(watched.padBytes) };
+    const batch = { ids: events.map(({ _id }) => _id), values: events.map((e) => e.value), ...pad };
+    return { batch };
   },
 });
 
@@ -38,7 +46,9 @@ export const processBatch = internalMutation({
   returns: deleted.vMutationReturns,
   handler: async (ctx, { ids, values }) => {
     watched.batches++;
+    watched.sizes.push(values.length);
     if (watched.forgets) return null;
+    if (watched.poison !== null && values.includes(watched.poison)) throw new Error("poison");
     for (const id of ids) await ctx.db.delete("events", id);
     await ctx.db.insert("handled", { values, at: Date.now() });
     if (watched.mutationFails-- > 0) throw new Error("no batch");
@@ -76,20 +86,45 @@ export const note = internalMutation({
   args: followed.vMutationArgs,
   returns: followed.vMutationReturns,
   handler: async (ctx, { values }) => {
+    if (watched.poison !== null && values.includes(watched.poison)) throw new Error("poison");
     await ctx.db.insert("handled", { values, at: Date.now() });
     return null;
   },
 });
 
+/** Takes a batch that was given up out of the queue. */
+export const onDead = internalMutation({
+  args: { name: v.string(), batch: deleted.vMutationArgs, error: v.string(), attempts: v.number() },
+  handler: async (ctx, { batch }) => {
+    for (const id of batch.ids) await ctx.db.delete("events", id);
+    if (watched.onDeadFails-- > 0) throw new Error("no burial");
+  },
+});
+
+const vConfig = v.object({
+  debounceMs: v.optional(v.number()),
+  maxAttempts: v.optional(v.number()),
+  isolate: v.optional(v.boolean()),
+  backoff: v.optional(v.object({ baseDelay: v.number(), maxDelay: v.number() })),
+});
+
 /** Inserts work and pings, as an app does. */
 export const add = internalMutation({
-  args: { value: v.number(), debounceMs: v.optional(v.number()) },
-  handler: async (ctx, { value, debounceMs }) => {
+  args: {
+    value: v.number(),
+    debounceMs: v.optional(v.number()),
+    config: v.optional(vConfig),
+    buries: v.optional(v.boolean()),
+    name: v.optional(v.string()),
+  },
+  handler: async (ctx, { value, debounceMs, config, buries = false, name = "events" }) => {
     await ctx.db.insert("events", { value, at: ctx.db.vars.commitTs });
     await ping(ctx, components.worker, {
-      name: "events",
+      name,
       workQuery: internal.events.getBatch,
       workerMutation: internal.events.processBatch,
+      ...(buries ? { onDead: internal.events.onDead } : {}),
+      ...(config === undefined ? {} : { config }),
       ...(debounceMs === undefined ? {} : { config: { debounceMs } }),
     });
   },
@@ -97,8 +132,8 @@ export const add = internalMutation({
 
 /** Inserts work for the worker that follows a cursor. */
 export const append = internalMutation({
-  args: { values: v.array(v.number()) },
-  handler: async (ctx, { values }) => {
+  args: { values: v.array(v.number()), maxAttempts: v.optional(v.number()) },
+  handler: async (ctx, { values, maxAttempts }) => {
     for (const value of values) {
       await ctx.db.insert("events", { value, at: ctx.db.vars.commitTs });
     }
@@ -106,6 +141,7 @@ export const append = internalMutation({
       name: "followed",
       workQuery: internal.events.follow,
       workerMutation: internal.events.note,
+      ...(maxAttempts === undefined ? {} : { config: { maxAttempts } }),
     });
   },
 });

@@ -12,6 +12,16 @@ export const watched = {
   /** Throws as long as it is above 0. */
   queryFails: 0,
   mutationFails: 0,
+  /** A value that no batch may have in it. */
+  poison: null as number | null,
+  /** What `onDead` throws, as often as this says. */
+  onDeadFails: 0,
+  /** Bytes that are in every batch beside its rows. */
+  padBytes: 0,
+  /** Sizes of the batches that were tried, in order. */
+  sizes: [] as number[],
+  /** What the query was asked for at most, where it was. */
+  limits: [] as number[],
   /** The mutation leaves its batch where it is. */
   forgets: false,
   /** The mutation kicks its own worker. */
