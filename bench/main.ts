@@ -11,12 +11,18 @@ import { measure } from "./harness/measure.ts";
 import { report } from "./harness/report.ts";
 import { latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
 import { benchConvex } from "./convex/main.ts";
+import { benchLoops } from "./loops/main.ts";
+import { CASES as LOOP_CASES } from "./loops/registry.ts";
+import { benchPool } from "./pool/main.ts";
+import { CASES as POOL_CASES } from "./pool/registry.ts";
 import { benchPinned, benchPostgres } from "./postgres/main.ts";
 import { CASES as POSTGRES_CASES } from "./postgres/registry.ts";
 
 const USAGE = `npm run bench -- batch [options]
 npm run bench -- postgres [options]
 npm run bench -- postgres --pinned [--quick] [--json] [--dir PATH]
+npm run bench -- pool [options]
+npm run bench -- loops [options]
 npm run bench -- convex [--json] [--peers]
   --quick          fewer items, 3 rounds instead of 5
   --json           one JSON object on stdout instead of tables
@@ -26,6 +32,8 @@ npm run bench -- convex [--json] [--peers]
   --peers          measure the peers again, instead of taking their committed figures
 batch: ${CASES.map((row) => row.name).join(" ")}
 postgres: ${POSTGRES_CASES.map((row) => row.name).join(" ")}
+pool: ${POOL_CASES.map((row) => row.name).join(" ")}
+loops: ${LOOP_CASES.map((row) => row.name).join(" ")}
 `;
 
 const { values, positionals } = parseArgs({
@@ -44,6 +52,12 @@ const { values, positionals } = parseArgs({
 if (positionals.length === 1 && positionals[0] === "postgres") {
   const passed = await (values.pinned ? benchPinned(values) : benchPostgres(values));
   process.exit(passed ? 0 : 1);
+}
+if (positionals.length === 1 && positionals[0] === "pool") {
+  process.exit((await benchPool(values)) ? 0 : 1);
+}
+if (positionals.length === 1 && positionals[0] === "loops") {
+  process.exit((await benchLoops(values)) ? 0 : 1);
 }
 if (positionals.length === 1 && positionals[0] === "convex") {
   process.exit((await benchConvex(values)) ? 0 : 1);

@@ -15,6 +15,7 @@ const documents = [
   "docs/guides/grouping.md",
   "docs/guides/failure.md",
   "docs/guides/idempotency.md",
+  "docs/guides/results.md",
   "docs/guides/limits.md",
   "docs/guides/from-oqronkit.md",
   "docs/guides/observability.md",

@@ -17,6 +17,8 @@ const EXPECTED = new Set([
   "PAUSED",
   // The ledger knows whether it is right.
   "KEY_CONFLICT",
+  "QUEUE_FULL",
+  "CALL_TOO_LARGE",
 ]);
 
 /** One step. */
@@ -42,7 +44,7 @@ function add(world: World, life: Life): void {
   const uids = items.map(({ uid }) => uid);
   world.calls.push(uids);
   world.ledger.note(life.name, `add ${queue.name} [${uids.join(" ")}]`);
-  if (plan.keyed > 0 && rng.chance(plan.keyed)) {
+  if (plan.keyed > 0 && !queue.deduplicates && rng.chance(plan.keyed)) {
     addKeyed(world, life, n, items, (error) => expect(world, life, "keyed add", error));
     return;
   }

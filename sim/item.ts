@@ -6,6 +6,13 @@ export interface SimItem {
   readonly group: string;
   readonly fate: Fate;
   readonly pad: string;
+  /** Where duplicates are left out: what makes it one. */
+  readonly key?: string;
+}
+
+/** What `deduplicateBy` says of an item. */
+export function keyOf({ key = "" }: SimItem): string {
+  return key;
 }
 
 /**

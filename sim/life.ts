@@ -5,7 +5,7 @@ import {
   type FaultSchedule,
 } from "../packages/batchwork/src/testing/faulty-storage.ts";
 import { play, reorder } from "./handler.ts";
-import type { SimItem } from "./item.ts";
+import { keyOf, type SimItem } from "./item.ts";
 import { LedgerStorage } from "./ledger/ledger-storage.ts";
 import type { Life as LedgerLife } from "./ledger/life.ts";
 import type { Delivery, Grant } from "./ledger/records.ts";
@@ -97,6 +97,8 @@ export class Life implements LedgerLife {
       ...(groups.length === 0
         ? {}
         : { groupBy: (item: SimItem) => item.group, groupConcurrency: queue.groupConcurrency }),
+      ...(queue.maxPending === undefined ? {} : { maxPending: queue.maxPending }),
+      ...(queue.deduplicates ? { deduplicateBy: keyOf } : {}),
       ...(queue.reorders
         ? { hooks: { beforeFlush: async (items) => reorder(this.#world, this, queue, items) } }
         : {}),

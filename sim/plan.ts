@@ -47,6 +47,10 @@ export interface QueuePlan {
   readonly onDead: boolean;
   /** A hook puts the items of its batches in another order. */
   readonly reorders: boolean;
+  /** Items that repeat the key of one that waits are left out. */
+  readonly deduplicates: boolean;
+  /** How much of it may be pending; `undefined` for no limit. */
+  readonly maxPending?: { readonly items: number; readonly policy: "reject" | "wait" };
   /** Its handlers write effects through `ctx.tx`. */
   readonly transactional: boolean;
   /** How long its handlers take on average, ms. */
@@ -96,6 +100,12 @@ const THROTTLED = 0.2;
 
 /** Share of seeds in which some queues have a hook that changes their batches. */
 const HOOKED = 0.25;
+
+/** Share of seeds in which some queues leave duplicates out. */
+const DEDUPLICATED = 0.2;
+
+/** Share of seeds in which some queues have a limit on what is pending. */
+const LIMITED = 0.15;
 
 /** Share of seeds in which nothing goes wrong. */
 const CALM = 0.2;
@@ -150,7 +160,22 @@ export function planOf(seed: number): Plan {
     keyed: rng.chance(0.25) ? rng.between(0.1, 0.6) : 0,
   };
   const queues = rng.chance(THROTTLED) ? throttled(plan.queues, rng) : plan.queues;
-  return { ...plan, queues: rng.chance(HOOKED) ? hooked(queues, rng) : queues };
+  const prepared = rng.chance(HOOKED) ? hooked(queues, rng) : queues;
+  const some = rng.chance(DEDUPLICATED) ? deduplicated(prepared, rng) : prepared;
+  return { ...plan, queues: rng.chance(LIMITED) ? limited(some, rng) : some };
+}
+
+/** A handler that adds to a full queue would fail for no reason of its items. */
+function limited(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
+  return queues.map((queue) => {
+    const policy = rng.pick(["reject", "wait"] as const);
+    const maxPending = { items: rng.whole(queue.maxSize, 40), policy };
+    return { ...queue, follows: 0, ...(rng.chance(0.7) ? { maxPending } : {}) };
+  });
+}
+
+function deduplicated(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
+  return queues.map((queue) => ({ ...queue, deduplicates: rng.chance(0.7) }));
 }
 
 function hooked(queues: readonly QueuePlan[], rng: Rng): QueuePlan[] {
@@ -185,6 +210,7 @@ function queueOf(name: string, rng: Rng, leaseMs: number): QueuePlan {
     onFailure: rng.pick(["retry", "bisect"] as const),
     throttle: undefined,
     reorders: false,
+    deduplicates: false,
     timeout: rng.chance(0.3) ? rng.whole(20, leaseMs) : undefined,
     onDead: rng.chance(0.5),
     transactional: rng.chance(0.6),

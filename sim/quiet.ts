@@ -58,7 +58,10 @@ function addToAll(world: World): number[] {
   const [life] = world.up();
   if (life === undefined) return [];
   return world.plan.queues.map((queue, n) => {
-    const item: SimItem = { ...world.newItem(queue).item, fate: { kind: "last" } };
+    const made = world.newItem(queue).item;
+    const last: SimItem = { ...made, fate: { kind: "last" } };
+    // Nothing of it may be a duplicate.
+    const item = queue.deduplicates ? { ...last, key: `last ${last.uid}` } : last;
     void life.batches[n]?.add(item).then(({ id }) => world.acknowledge(item, id));
     return item.uid;
   });

@@ -11,6 +11,7 @@ const SUMMED = [
   "retries",
   "reclaims",
   "redriven",
+  "leftOut",
   "effects",
   "toldOf",
   "crashes",

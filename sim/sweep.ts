@@ -38,6 +38,7 @@ const ORDERS: QueuePlan = {
   timeout: undefined,
   throttle: undefined,
   reorders: true,
+  deduplicates: false,
   onDead: true,
   transactional: true,
   workMs: 10,

@@ -32,6 +32,9 @@ export interface Parts {
   readonly schedule: ((world: World, life: Life) => FaultSchedule) | null;
 }
 
+/** How many keys items have where duplicates are left out. */
+const KEYS = 8;
+
 export class World implements Parts {
   readonly plan: Plan;
   readonly rng: Rng;
@@ -124,7 +127,9 @@ export class World implements Parts {
     const uid = ++this.#uid;
     const group = queue.groups.length === 0 ? "" : rng.pick(queue.groups);
     const pad = "x".repeat(rng.chance(0.1) ? rng.whole(20, 80) : rng.whole(0, 5));
-    return { queue: queue.name, item: { uid, group, fate: this.#fate(), pad } };
+    const item = { uid, group, fate: this.#fate(), pad };
+    if (!queue.deduplicates) return { queue: queue.name, item };
+    return { queue: queue.name, item: { ...item, key: `key ${rng.whole(1, KEYS)}` } };
   }
 
   #fate(): Fate {

@@ -19,6 +19,8 @@ export interface CaseResult extends Measurement {
   readonly server?: ServerCost;
   /** Only of the row that measures latency. */
   readonly latency?: readonly LatencyRound[];
+  /** Only of rows that measure waking up: from `ping` to the row, and a bare timer beside it, ms. */
+  readonly wake?: { readonly ping: Latency; readonly timer: Latency };
 }
 
 /** What a measurement has cost the database server. */

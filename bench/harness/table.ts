@@ -29,7 +29,10 @@ const COLUMNS: Columns<Row> = [
   ["loop p99 ms", (row) => row.loopDelayP99Ms],
 ];
 
-export function rowsTable(cases: readonly BenchCase[], { absolute }: Report): string {
+export function rowsTable(
+  cases: readonly Pick<BenchCase, "name" | "title">[],
+  { absolute }: Pick<Report, "absolute">,
+): string {
   return tableOf(cases, absolute, COLUMNS);
 }
 

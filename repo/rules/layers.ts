@@ -19,24 +19,34 @@ const PORT = [
   "storage/throttling.ts",
   "storage/deduplication.ts",
   "storage/history.ts",
+  "storage/results.ts",
+  "storage/parts.ts",
+  "storage/pending.ts",
+  "storage/retention.ts",
+  "storage/definitions.ts",
+  "storage/pools.ts",
+  "storage/tables.ts",
 ];
+
+/** What both databases share besides. */
+const BOTH = ["storage/promotion.ts", "storage/letters.ts", "storage/callback-chunks.ts"];
 
 /** The first that fits is taken. */
 const LAYERS: readonly Layer[] = [
   { folder: "core/", inside: ["core/"], outside: [] },
   {
     folder: "storage/sqlite/",
-    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/letters.ts", "storage/sqlite/"],
+    inside: ["core/", ...PORT, ...BOTH, "storage/sqlite/"],
     outside: [/^node:sqlite$/v],
   },
   {
     folder: "storage/postgres/",
-    inside: ["core/", ...PORT, "storage/promotion.ts", "storage/letters.ts", "storage/postgres/"],
+    inside: ["core/", ...PORT, ...BOTH, "storage/postgres/"],
     outside: [/^pg$/v],
   },
   {
     folder: "storage/memory/",
-    inside: ["core/", ...PORT, "storage/memory/"],
+    inside: ["core/", ...PORT, "storage/callback-chunks.ts", "storage/memory/"],
     outside: [],
   },
   { folder: "storage/", inside: ["core/", ...PORT], outside: [] },

@@ -4,6 +4,7 @@ import { splitItems } from "../../packages/batchwork/src/core/codec.ts";
 import { itemId } from "../../packages/batchwork/src/core/members.ts";
 import type { SimItem } from "../item.ts";
 import type { Ledger } from "./ledger.ts";
+import { checkPending } from "./pending.ts";
 import type { ItemRecord } from "./records.ts";
 
 /** Notes chunks that were committed. */
@@ -23,6 +24,7 @@ export function noteAppended(
   for (let n = 0; n < chunks.length; n++) {
     noteChunk(ledger, by, chunks[n] as NewChunk, appended[n] as AppendedChunk);
   }
+  checkPending(ledger, chunks);
 }
 
 function noteChunk(
@@ -44,6 +46,14 @@ function noteChunk(
     ledger.byText.set(item.text, item);
     ledger.byUid.set(item.uid, item);
     ledger.byId.set(item.firstId, item);
+    const key = chunk.dedupKeys?.[index] ?? null;
+    // A key is held by an item that waits: the first one stays, and nobody is told.
+    if (key !== null && waiting.some(({ dedupKey }) => dedupKey === key)) {
+      item.state = "left out";
+      ledger.totals.leftOut++;
+      continue;
+    }
+    item.dedupKey = key;
     waiting.push(item);
   }
   ledger.totals.appended += texts.length;
@@ -68,6 +78,7 @@ function newItem(text: string, { queue, group }: NewChunk, { id, dueAt, by }: Or
     id,
     firstId: id,
     state: "waiting",
+    dedupKey: null,
     dueAt,
     flushed: false,
     attempted: false,
@@ -96,6 +107,7 @@ export function noteRedriven(ledger: Ledger, queue: number, count: number): void
     item.state = "waiting";
     item.dueAt = Number.NEGATIVE_INFINITY;
     item.flushed = false;
+    item.dedupKey = null;
     item.attempted = false;
     item.id = null;
     ledger.group(queue, item.group).waiting.push(item);

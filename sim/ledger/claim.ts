@@ -60,6 +60,9 @@ function itemsOf(ledger: Ledger, claimed: ClaimedBatch): ItemRecord[] {
       );
       continue;
     }
+    if (item.state === "left out") {
+      ledger.fail("one item per window and key", `${what} delivers duplicate ${item.uid}`);
+    }
     bytes += item.bytes;
     const id = ids[n] as string;
     if (item.id === null && !ledger.byId.has(id)) {

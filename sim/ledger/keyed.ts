@@ -36,10 +36,11 @@ export function storedOf(append: KeyedAppend, answers: readonly KeyedAnswer[]): 
   const appended: AppendedChunk[] = [];
   for (const [id, list] of [...byChunk].toSorted(([a], [b]) => a - b)) {
     const [{ item, at }] = list as [StoredItem];
-    const { queue, group, dueInMs } = append.chunks[item.chunk] as KeyedChunk;
+    const { queue, group, dueInMs, limit } = append.chunks[item.chunk] as KeyedChunk;
     const payload = joinItems(list.map((one) => one.item.value as string));
     const bytes = list.reduce((sum, one) => sum + one.item.bytes, 0);
-    chunks.push({ queue, group, count: list.length, bytes, payload, dueInMs });
+    const chunk = { queue, group, count: list.length, bytes, payload, dueInMs };
+    chunks.push(limit === undefined ? chunk : { ...chunk, limit });
     appended.push({ id, dueAt: at + dueInMs });
   }
   return { chunks, appended };
@@ -55,7 +56,7 @@ export function noteKeyed(
     if (item.key !== null) noteKey(ledger, append, item, place);
   }
   for (const answer of answers) {
-    if (answer.kind === "stored") continue;
+    if (answer.kind === "stored" || answer.kind === "full") continue;
     const detail = `a call was answered with ${answer.kind}`;
     const call = append.items.filter(({ call: n }) => answers[n] === answer);
     const held = answer.kind === "conflict" && call.some((item) => isOther(ledger, append, item));

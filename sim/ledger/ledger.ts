@@ -26,6 +26,8 @@ export interface Totals {
   settled: number;
   lost: number;
   redriven: number;
+  /** Duplicates. */
+  leftOut: number;
   /** Incarnations declared dead. */
   buried: number;
 }
@@ -61,6 +63,7 @@ export class Ledger {
     settled: 0,
     lost: 0,
     redriven: 0,
+    leftOut: 0,
     buried: 0,
   };
   /** The first broken promise. */

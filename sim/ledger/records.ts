@@ -12,7 +12,9 @@ export interface ItemRecord {
   readonly by: number;
   /** The id that `add` returned; `null` after a redrive, until it is seen again. */
   id: string | null;
-  state: "waiting" | "sealed" | "done" | "dead" | "discarded";
+  state: "waiting" | "sealed" | "done" | "dead" | "discarded" | "left out";
+  /** The key of `deduplicateBy`; none after a redrive. */
+  dedupKey: string | null;
   /** Storage time at which it is due; `-Infinity` when it was put back from the dead. */
   dueAt: number;
   flushed: boolean;

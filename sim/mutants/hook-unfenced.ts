@@ -19,7 +19,7 @@ export const hookUnfenced: Mutant = {
             for (const { batch, token } of exchanged.claimed) current.set(batch, token);
             return exchanged;
           },
-          prepare: (lease, parts) => inner.prepare(ownable(lease), parts),
+          prepare: (lease, parts, results) => inner.prepare(ownable(lease), parts, results),
         }),
     };
   },

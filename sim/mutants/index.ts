@@ -6,7 +6,11 @@ import { bytesIgnored } from "./bytes-ignored.ts";
 import { clockFreezes } from "./clock-freezes.ts";
 import { crashIsAttempt } from "./crash-is-attempt.ts";
 import { deadLetterDropped } from "./dead-letter-dropped.ts";
+import { dedupKeyCut } from "./dedup-key-cut.ts";
+import { dedupKeyOutlivesWindow } from "./dedup-key-outlives-window.ts";
 import { diesTooEarly } from "./dies-too-early.ts";
+import { duplicatesKept } from "./duplicates-kept.ts";
+import { duplicatesPerProcess } from "./duplicates-per-process.ts";
 import { effectsOutside } from "./effects-outside.ts";
 import { flushForgotten } from "./flush-forgotten.ts";
 import { groupLimitIgnored } from "./group-limit-ignored.ts";
@@ -21,6 +25,8 @@ import { neverAbsolved } from "./never-absolved.ts";
 import { neverDeadly } from "./never-deadly.ts";
 import { noBackoff } from "./no-backoff.ts";
 import { pauseForgotten } from "./pause-forgotten.ts";
+import { pendingIgnored } from "./pending-ignored.ts";
+import { pendingPerProcess } from "./pending-per-process.ts";
 import { reapedEarly } from "./reaped-early.ts";
 import { redriveLoses } from "./redrive-loses.ts";
 import { retryLosesItems } from "./retry-loses-items.ts";
@@ -49,7 +55,11 @@ export const MUTANTS: readonly Mutant[] = [
   clockFreezes,
   crashIsAttempt,
   deadLetterDropped,
+  dedupKeyCut,
+  dedupKeyOutlivesWindow,
   diesTooEarly,
+  duplicatesKept,
+  duplicatesPerProcess,
   effectsOutside,
   flushForgotten,
   groupLimitIgnored,
@@ -64,6 +74,8 @@ export const MUTANTS: readonly Mutant[] = [
   neverDeadly,
   noBackoff,
   pauseForgotten,
+  pendingIgnored,
+  pendingPerProcess,
   reapedEarly,
   redriveLoses,
   retryLosesItems,

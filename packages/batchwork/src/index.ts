@@ -13,6 +13,9 @@ export type { BatchStatus, RunningBatchStatus } from "./runtime/batch-status.ts"
 export type {
   BatchOptions,
   DeadLetterOptions,
+  KeepOptions,
+  PendingOptions,
+  RemoveOption,
   RetryOptions,
   SchemaBatchOptions,
   TargetOptions,
@@ -20,10 +23,78 @@ export type {
 } from "./runtime/batch-options.ts";
 export type { Explanation, WaitsFor } from "./runtime/explain.ts";
 export type { BatchHistoryQuery, FinishedBatch } from "./runtime/history.ts";
+export type { Replayed } from "./runtime/replay.ts";
+export { QueueFullError } from "./core/pending.ts";
 export type { BatchContext } from "./runtime/context.ts";
 export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";
 export type { AddResult } from "./runtime/intake.ts";
+export type {
+  ItemResults,
+  ItemStatus,
+  ResultOf,
+  SubmitOptions,
+  WaitOptions,
+} from "./runtime/item-results.ts";
 export type { AddOptions, BulkOptions } from "./runtime/add-options.ts";
+
+// ── Pool ──
+export { NonRetryableError } from "./core/non-retryable.ts";
+export { Pool, type TaskId, type TaskStatus } from "./runtime/pool.ts";
+export type { PoolConfig, PoolConfiguration } from "./runtime/pool-config.ts";
+export type { PoolCtx } from "./runtime/pool-ctx.ts";
+export type { PoolExplanation, PoolStats, PoolWaitsFor } from "./runtime/pool-explain.ts";
+export { task, type PoolHandler, type PoolHandlers } from "./runtime/pool-handlers.ts";
+export type {
+  Completion,
+  CompletionContext,
+  EnqueueBatchOptions,
+  EnqueueOptions,
+  PoolOptions,
+  PoolRetry,
+  ResultOptions,
+  StoredTask,
+  TaskResult,
+} from "./runtime/pool-options.ts";
+export type { TaskContext } from "./runtime/task-context.ts";
+
+// ── Iterator ──
+export { TableIterator, type JobQuery } from "./runtime/iterator.ts";
+export { fromAsyncIterable, fromTable } from "./runtime/iterator-source.ts";
+export type {
+  IterableSource,
+  IteratorSource,
+  TableOptions,
+  TableSource,
+} from "./runtime/iterator-source.ts";
+export type {
+  IteratorOptions,
+  IteratorSettings,
+  JobSettings,
+  NextBatch,
+  NextBatchRequest,
+} from "./runtime/iterator-options.ts";
+export type {
+  CompletedJob,
+  CoverageRange,
+  CoverageReport,
+  PageContext,
+  PageTransaction,
+} from "./runtime/iterator-context.ts";
+export type { JobStatus, JobStatusName, PartitionStatus } from "./runtime/iterator-status.ts";
+
+// ── Worker ──
+export { Worker, type PingOptions, type PingSyncOptions } from "./runtime/worker.ts";
+export type {
+  AsyncWorkerOptions,
+  Processed,
+  QueryArgs,
+  Work,
+  WorkerContext,
+  WorkerOptions,
+  WorkerRetries,
+} from "./runtime/worker-options.ts";
+export type { WorkerStats, WorkerStatus } from "./runtime/worker-status.ts";
+export type { WorkerDeadLetter, WorkerDeadLetterQuery } from "./runtime/worker-dead-letters.ts";
 
 // ── Watching: events and hooks ──
 export type {

@@ -9,6 +9,7 @@ import { BatchworkError } from "./errors.ts";
 import { checkRich } from "./inspect.ts";
 import { isRun, type Run } from "./members.ts";
 import { isPlain } from "./plain.ts";
+import { RESULT_KEY, ttlFrom } from "./submitted.ts";
 
 /** Rich values go through a library; core imports nothing, so the format is injected. */
 export interface RichFormat {
@@ -17,6 +18,9 @@ export interface RichFormat {
   /** The value again, from what `JSON.parse` makes of that text. */
   revive(json: unknown): unknown;
 }
+
+/** Told of an item that was submitted. */
+export type Submitted = (position: number, ttlMs: number) => void;
 
 /** Turns items into text and back. */
 export interface Codec {
@@ -30,8 +34,11 @@ export interface Codec {
    * the cost. `null` where it takes a look at each item to tell: nothing is thrown here.
    */
   encodeAll(items: readonly unknown[]): string | null;
-  /** All items of these pieces, in order. A piece is one item text or more, joined. */
-  decode(pieces: readonly string[]): unknown[];
+  /**
+   * All items of these pieces, in order. A piece is one item text or more, joined. `submitted` is
+   * called for each item that was submitted, with its position and the `ttlMs` of its result.
+   */
+  decode(pieces: readonly string[], submitted?: Submitted): unknown[];
 }
 
 /** Item texts of one chunk are joined by this. JSON text never holds a raw newline. */
@@ -49,8 +56,14 @@ const RICH_KEY = "\u0000rich";
 /** How that object begins as text; JSON writes the `\u0000` as an escape. */
 const RICH_PREFIX = `{${JSON.stringify(RICH_KEY)}:`;
 
-/** What the text of every rich item holds. It begins with a rare character, so it is found fast. */
-const RICH_MARK = JSON.stringify(RICH_KEY).slice(1, -1);
+/**
+ * What the text of every wrapped item holds, rich or submitted. It begins with a rare character, so
+ * it is found fast.
+ */
+const MARK = JSON.stringify("\u0000r").slice(1, -1);
+
+/** How every wrapped item begins as text, and no other one: what would do so is wrapped as rich. */
+const WRAPPED_PREFIX = `{"${MARK}`;
 
 /** A codec that leaves what JSON cannot say to `rich`. */
 export function createCodec(rich: RichFormat): Codec {
@@ -59,7 +72,7 @@ export function createCodec(rich: RichFormat): Codec {
       try {
         if (isPlain(item)) {
           const text = JSON.stringify(item);
-          if (!text.startsWith(RICH_PREFIX) || !isWrapped(item)) return text;
+          if (!text.startsWith(WRAPPED_PREFIX)) return text;
         }
         checkRich(item);
         return `${RICH_PREFIX}${rich.stringify(item)}}`;
@@ -73,17 +86,25 @@ export function createCodec(rich: RichFormat): Codec {
     encodeAll: (items) => {
       for (const item of items) if (!isRecord(item) || !isPlain(item)) return null;
       const text = textOf(items);
-      if (text === null || text.includes(RICH_MARK)) return null;
+      if (text === null || text.includes(MARK)) return null;
       const joined = text.slice(1, -1).replaceAll(BOUNDARY, SEPARATED);
       // Each object adds the one newline behind it. Any more are inside of items.
       return joined.length === text.length - 3 + items.length ? joined : null;
     },
-    decode: (pieces) => {
+    decode: (pieces, submitted) => {
       try {
         const text = pieces.length === 1 ? (pieces[0] as string) : pieces.join(SEPARATOR);
         const items = JSON.parse(`[${text}]`) as unknown[];
-        if (!text.includes(RICH_MARK)) return items;
-        return items.map((item) => (isWrapped(item) ? rich.revive(item[RICH_KEY]) : item));
+        if (!text.includes(MARK)) return items;
+        return items.map((item, position) => {
+          let inner = item;
+          if (isWrapped(item, RESULT_KEY)) {
+            const [ttl, value] = item[RESULT_KEY] as readonly [number | null, unknown];
+            submitted?.(position, ttlFrom(ttl));
+            inner = value;
+          }
+          return isWrapped(inner, RICH_KEY) ? rich.revive(inner[RICH_KEY]) : inner;
+        });
       } catch (cause) {
         const message = "Stored items cannot be read back: their text was damaged.";
         throw new BatchworkError("STORAGE_FAILED", message, { cause });
@@ -106,9 +127,9 @@ function isRecord(item: unknown): boolean {
   return typeof item === "object" && item !== null && !Array.isArray(item);
 }
 
-/** True for an object that is, or looks like, a wrapped rich item. */
-function isWrapped(item: unknown): item is { readonly [RICH_KEY]: unknown } {
-  if (typeof item !== "object" || item === null || !Object.hasOwn(item, RICH_KEY)) return false;
+/** True for an object that is, or looks like, an item wrapped under this key. */
+function isWrapped<K extends string>(item: unknown, key: K): item is Readonly<Record<K, unknown>> {
+  if (typeof item !== "object" || item === null || !Object.hasOwn(item, key)) return false;
   return Object.keys(item).length === 1;
 }
 

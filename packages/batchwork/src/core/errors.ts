@@ -21,6 +21,8 @@ export type ErrorCode =
   | "KEY_INVALID"
   /** An item of other content holds the idempotency key in `value`. Nothing was stored. */
   | "KEY_CONFLICT"
+  /** More than `maxPending` would wait or run. Nothing was stored; a `QueueFullError`. */
+  | "QUEUE_FULL"
   /** The queue is paused, so what was asked for would never happen. */
   | "PAUSED"
   /** The engine is stopping or stopped and takes no new work. */
@@ -29,6 +31,10 @@ export type ErrorCode =
   | "LEASE_LOST"
   /** The handler ran longer than `timeout`. */
   | "HANDLER_TIMEOUT"
+  /** A pool has no handler of this name. A stored task that names it fails at once. */
+  | "HANDLER_UNKNOWN"
+  /** The task was canceled while it ran. */
+  | "CANCELED"
   /** A hook returned what it may not return; see its description. */
   | "HOOK_INVALID"
   /** `flush()` was awaited inside a handler of the group it would have to wait for. */
@@ -41,8 +47,28 @@ export type ErrorCode =
   | "TX_MISMATCH"
   /** The storage has no transactions to share (memory storage). */
   | "TX_UNSUPPORTED"
-  /** No dead letter has this id. */
+  /** No dead letter, or no job, has this id. */
   | "NOT_FOUND"
+  /** A job of this iterator has the id already, ended or not. */
+  | "JOB_EXISTS"
+  /** The job is in a state in which this cannot be done; `value` is the state. */
+  | "JOB_STATE"
+  /** A table cannot be walked through as asked for: no such column, no unique index, NULLs. */
+  | "TABLE_INVALID"
+  /** A cursor belongs to another key or a newer version, or does not move. */
+  | "CURSOR_INVALID"
+  /** The batch was not kept with its items, or is kept no longer: it cannot be replayed. */
+  | "NOT_KEPT"
+  /** `ctx.results` was not given one result for each item, or a result cannot be stored. */
+  | "RESULT_INVALID"
+  /** Nothing is known of what became of the item: its result was not kept, or no longer. */
+  | "RESULT_UNKNOWN"
+  /** No result within `timeoutMs`. The item, whose id is `value`, goes on. */
+  | "RESULT_TIMEOUT"
+  /** The submitted item, whose id is `value`, is dead; `cause` is what it failed with. */
+  | "ITEM_FAILED"
+  /** `hooks.beforeFlush` left the submitted item out, so no handler was given it. */
+  | "ITEM_LEFT_OUT"
   /** The process died while it ran this batch alone, `maxCrashes` times. */
   | "CRASHED"
   /** The write lock could not be had in time. Nothing was written; try again. */

@@ -3,6 +3,7 @@
  * append carries several calls; each is carried out as a whole or not at all, whatever becomes of
  * the others.
  */
+import { fitsInto, minus, type Amount, type PendingLimit } from "./pending.ts";
 
 /** What to store, if nothing of it is there already. No key of a queue comes twice in it. */
 export interface KeyedAppend {
@@ -12,13 +13,15 @@ export interface KeyedAppend {
   readonly items: readonly KeyedItem[];
 }
 
-/** What the items of a chunk have in common. */
+/** What the items of a chunk have in common. Those of one call are of one queue. */
 export interface KeyedChunk {
   readonly queue: number;
   readonly group: string;
   readonly dueInMs: number;
   /** How long a key is held after its item ended, ms; `Infinity` for ever. */
   readonly keyTtlMs: number;
+  /** How much of the queue may be pending. Default: no limit. */
+  readonly limit?: PendingLimit;
 }
 
 /** One item of one call. */
@@ -40,11 +43,20 @@ export interface KeyedItem {
  * What became of one call. `"stored"`: at this storage time. `"conflict"`: a key of it is held by
  * an item of other content, and nothing of the call is stored. `"busy"`: a key of it was used by a
  * transaction that is still open, nothing of the call is stored, and it is to be tried again later.
+ * `"full"`: what is new of it does not fit into the limit, and nothing of the call is stored.
  */
 export type KeyedAnswer =
   | { readonly kind: "stored"; readonly at: number; readonly places: readonly KeyedPlace[] }
   | { readonly kind: "conflict"; readonly key: string }
-  | { readonly kind: "busy" };
+  | { readonly kind: "busy" }
+  | FullAnswer;
+
+/** How much there is room for, and how much was to be stored. */
+export interface FullAnswer {
+  readonly kind: "full";
+  readonly room: Amount;
+  readonly need: Amount;
+}
 
 /** Where an item is: its own place, or that of the item that holds its key. */
 export interface KeyedPlace {
@@ -66,6 +78,8 @@ export interface KeyedSteps {
   readonly now: number;
   /** The key, if it is held. */
   readonly find: (queue: number, key: string) => HeldKey | undefined;
+  /** What is left of the limit of a queue. */
+  readonly room: (queue: number, limit: PendingLimit) => Amount;
   /** Appends one chunk of at least one item and returns its id. */
   readonly append: (header: KeyedChunk, items: readonly KeyedItem[]) => number;
   /** Has the item at this place hold its key. */
@@ -73,7 +87,8 @@ export interface KeyedSteps {
 }
 
 /** A call while it is carried out. */
-type Draft = { readonly kind: "conflict"; readonly key: string } | readonly DraftPlace[];
+type Draft =
+  { readonly kind: "conflict"; readonly key: string } | FullAnswer | readonly DraftPlace[];
 
 /** `held` where the item is a duplicate; otherwise the index it will have. */
 interface DraftPlace {
@@ -85,7 +100,10 @@ interface DraftPlace {
 /** Carries an append out. Changes nothing before all that is to be found was found. */
 export function appendKeyed(append: KeyedAppend, steps: KeyedSteps): KeyedAnswer[] {
   const stored = append.chunks.map((): KeyedItem[] => []);
-  const drafts = callsOf(append.items).map((items) => draft(append, items, stored, steps));
+  const rooms = new Map<number, Amount>();
+  const drafts = callsOf(append.items).map((items) =>
+    draft(append, items, { stored, rooms }, steps),
+  );
   const ids = stored.map((items, n) =>
     items.length === 0 ? 0 : steps.append(append.chunks[n] as KeyedChunk, items),
   );
@@ -109,12 +127,23 @@ function callsOf(items: readonly KeyedItem[]): KeyedItem[][] {
   return calls;
 }
 
+/** What the calls before have taken. */
+interface Drafted {
+  readonly stored: readonly KeyedItem[][];
+  /** What is left of the limits of queues that have one. */
+  readonly rooms: Map<number, Amount>;
+}
+
+function amountOf(items: readonly KeyedItem[]): Amount {
+  return { items: items.length, bytes: items.reduce((sum, { bytes }) => sum + bytes, 0) };
+}
+
 /** Looks a call's keys up, and puts what is new into `stored` unless one of them conflicts. */
 function draft(
   { chunks }: KeyedAppend,
   items: readonly KeyedItem[],
-  stored: readonly KeyedItem[][],
-  { find }: KeyedSteps,
+  { stored, rooms }: Drafted,
+  { find, room }: KeyedSteps,
 ): Draft {
   const found: (HeldKey | undefined)[] = [];
   for (const { key, digest, chunk } of items) {
@@ -123,6 +152,13 @@ function draft(
       return { kind: "conflict", key };
     }
     found.push(held);
+  }
+  const header = chunks[(items[0] as KeyedItem).chunk] as KeyedChunk;
+  if (header.limit !== undefined) {
+    const left = rooms.get(header.queue) ?? room(header.queue, header.limit);
+    const need = amountOf(items.filter((_, n) => found[n] === undefined));
+    if (need.items > 0 && !fitsInto(left, need)) return { kind: "full", room: left, need };
+    rooms.set(header.queue, minus(left, need));
   }
   return items.map((item, n): DraftPlace => {
     const held = found[n];

@@ -85,6 +85,15 @@ export const BATCH_ITEMS_MAX = 100_000;
 /** Batches that one process runs at a time, of one definition; each holds its items in memory. */
 export const CONCURRENCY_MAX = 1000;
 
+/** Tasks of a pool that run at a time, over all processes. Whoever wants more wants no limit. */
+export const PARALLELISM_MAX = 1_000_000;
+
+/** Tasks of a pool that one process runs at a time; each holds its arguments and a promise. */
+export const TASKS_AT_ONCE_MAX = 100_000;
+
+/** The last priority, and negative the first. Enough room to insert between any two. */
+export const PRIORITY_MAX = 1_000_000;
+
 /** Deliveries that a throttle allows in one span. Whoever wants more wants none. */
 export const DELIVERIES_MAX = 1_000_000;
 

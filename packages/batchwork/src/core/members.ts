@@ -63,6 +63,11 @@ export function placeOf(id: string): { readonly chunk: number; readonly index: n
   return { chunk: Number(chunk), index: Number(index) };
 }
 
+/** The same for text that may be no id at all; `null` for that. */
+export function knownPlaceOf(id: string): ReturnType<typeof placeOf> | null {
+  return /^[1-9]\d{0,14}:\d{1,9}$/.test(id) ? placeOf(id) : null;
+}
+
 /** The ids of all items of a batch, in batch order. */
 export function itemIds(members: readonly Member[]): string[] {
   const ids: string[] = [];

@@ -15,6 +15,14 @@ import {
   WAIT_MS_MAX,
 } from "./limits.ts";
 import type { RetryPolicy } from "./retry.ts";
+import {
+  completePending,
+  maxPending,
+  type MaxPending,
+  type PendingFields,
+} from "./pending-option.ts";
+import { completeRemoval, removal, type RemoveOption } from "./retention-option.ts";
+import type { Retention } from "./retention.ts";
 import { standardSchema } from "./schema.ts";
 import type { BatchSettings, EngineSettings } from "./settings.ts";
 import { completeTarget, target, type TargetFields } from "./target-option.ts";
@@ -24,6 +32,7 @@ import type { Throttle } from "./throttle.ts";
 export type {
   BatchSettings,
   EngineSettings,
+  PendingOptions,
   RetryOptions,
   TargetOptions,
   ThrottleOptions,
@@ -42,6 +51,13 @@ export interface ResolvedBatchOptions {
   readonly target: { readonly durationMs: number; readonly minSize: number } | undefined;
   /** `undefined` for no limit. */
   readonly throttle: Throttle | undefined;
+  /** `undefined` for no limit. */
+  readonly maxPending: MaxPending | undefined;
+  /** `undefined` for the latest ones, without their items. */
+  readonly removeOnComplete: Retention | undefined;
+  /** `undefined` for all dead letters. */
+  readonly removeOnFail: Retention | undefined;
+  readonly version: number;
   /** `Infinity` without `groupBy`: there is one group, and `concurrency` alone limits it. */
   readonly groupConcurrency: number;
   readonly concurrency: number;
@@ -52,6 +68,8 @@ export interface ResolvedBatchOptions {
   readonly persist: boolean;
   /** `Infinity` for ever. */
   readonly keyTtlMs: number;
+  /** `Infinity` for ever. */
+  readonly resultTtlMs: number;
   readonly tags: readonly string[];
   /** Dead letters are stored in any case; this only says whether `onDead` is called for them. */
   readonly deadLetter: { readonly enabled: boolean };
@@ -60,6 +78,7 @@ export interface ResolvedBatchOptions {
 const HEARTBEATS_PER_LEASE = 3;
 const MAX_DELAY_DEFAULT_MS = 60 * 60 * 1000;
 const KEY_TTL_DEFAULT_MS = 24 * 60 * 60 * 1000;
+const RESULT_TTL_DEFAULT_MS = 24 * 60 * 60 * 1000;
 
 const { callable, choice, flag, fraction, group, name, port, tags, whole } = field;
 
@@ -117,7 +136,15 @@ const HOOKS: Spec<Record<"beforeFlush" | "onSuccess" | "onFail", unknown>> = {
 };
 
 type Adjusted =
-  "target" | "throttle" | "retries" | "deadLetter" | "concurrency" | "groupConcurrency";
+  | "target"
+  | "throttle"
+  | "maxPending"
+  | "removeOnComplete"
+  | "removeOnFail"
+  | "retries"
+  | "deadLetter"
+  | "concurrency"
+  | "groupConcurrency";
 
 interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly handler: unknown;
@@ -127,6 +154,9 @@ interface BatchFields extends Omit<ResolvedBatchOptions, Adjusted> {
   readonly hooks: unknown;
   readonly target: TargetFields;
   readonly throttle: ThrottleFields;
+  readonly maxPending: PendingFields;
+  readonly removeOnComplete: RemoveOption | undefined;
+  readonly removeOnFail: RemoveOption | undefined;
   readonly minSize: number | undefined;
   readonly concurrency: number | undefined;
   readonly groupConcurrency: number | undefined;
@@ -145,6 +175,10 @@ const BATCH: Spec<BatchFields> = {
   ),
   target,
   throttle,
+  maxPending,
+  removeOnComplete: removal,
+  removeOnFail: removal,
+  version: orElse(whole({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: "version" }), 1),
   minSize: orElse(whole({ minimum: 1, maximum: BATCH_ITEMS_MAX, unit: "items" }), undefined),
   schema: standardSchema(),
   groupBy: orElse(callable(), undefined),
@@ -163,6 +197,10 @@ const BATCH: Spec<BatchFields> = {
   keyTtlMs: orElse(
     whole({ minimum: 0, maximum: WAIT_MS_MAX, unit: "ms", unlimited: true }),
     KEY_TTL_DEFAULT_MS,
+  ),
+  resultTtlMs: orElse(
+    whole({ minimum: 0, maximum: WAIT_MS_MAX, unit: "ms", unlimited: true }),
+    RESULT_TTL_DEFAULT_MS,
   ),
   tags: orElse(tags(), []),
 };
@@ -198,6 +236,10 @@ export function resolveBatchOptions(
     maxBytes: fields.maxBytes,
     target: completeTarget(subject, fields, options.target !== undefined),
     throttle: completeThrottle(subject, fields.throttle, options.throttle !== undefined),
+    maxPending: completePending(subject, fields.maxPending, options.maxPending !== undefined),
+    removeOnComplete: completeRemoval(fields.removeOnComplete),
+    removeOnFail: completeRemoval(fields.removeOnFail),
+    version: fields.version,
     groupConcurrency: completeGroupConcurrency(subject, fields),
     concurrency: fields.concurrency ?? engine.concurrency,
     retries: completeRetries(subject, fields.retries),
@@ -205,6 +247,7 @@ export function resolveBatchOptions(
     timeout: fields.timeout,
     persist: fields.persist,
     keyTtlMs: fields.keyTtlMs,
+    resultTtlMs: fields.resultTtlMs,
     tags: fields.tags,
     deadLetter: Object.freeze({ enabled: fields.deadLetter.enabled }),
   });

@@ -1,4 +1,5 @@
 /** Every option that is data: what it means, its unit, range and default. */
+import type { RemoveOption } from "./retention-option.ts";
 
 /** Options of an engine that are data. */
 export interface EngineSettings {
@@ -86,6 +87,30 @@ export interface BatchSettings {
    * share a storage must agree on it. Default: no limit.
    */
   readonly throttle?: ThrottleOptions;
+  /**
+   * Limits how much may be pending, over all processes: accepted, and neither done nor dead.
+   * Default: no limit.
+   */
+  readonly maxPending?: PendingOptions;
+  /**
+   * What is kept of batches that are done: `true` nothing, `false` all of them, a number the latest
+   * so many, `{ count, age }` both at most (`age` in seconds), with their items, so that
+   * `replay(batchId)` can hand them over again. Removed within a minute or so. As OqronKit's.
+   * Default: the latest 10,000 (1,000 in memory), without their items.
+   */
+  readonly removeOnComplete?: RemoveOption;
+  /**
+   * What is kept of dead letters, said in the same way. None is removed before `onDead` was called
+   * for it, where it is to be. As OqronKit's. Default `false`: all, until they are redriven or
+   * discarded.
+   */
+  readonly removeOnFail?: RemoveOption;
+  /**
+   * Of what processes have to agree on: `groupConcurrency`, `throttle`, `maxPending`,
+   * `removeOnComplete` and `removeOnFail`. Where definitions of one name differ, the highest
+   * version counts in all processes, and of equal ones the latest. 1 or more. Default 1.
+   */
+  readonly version?: number;
   /** Handlers of it that run at a time in this process. 1 to 1,000. Default the engine's. */
   readonly concurrency?: number;
   /** When and how often failed items are tried again. Default: never. */
@@ -113,6 +138,11 @@ export interface BatchSettings {
    */
   readonly keyTtlMs?: number;
   /**
+   * How long the result of an item is kept that was added by `submit`, or with `keepResult`, ms. 0
+   * to 31,536,000,000 (365 days), or `Infinity` for ever. Default 86,400,000 (one day).
+   */
+  readonly resultTtlMs?: number;
+  /**
    * Words to find the definition by: `bw.batches({ tag })`, `status()`, events, hooks and telemetry
    * have them. At most 64 of 1 to 128 characters. Default none.
    */
@@ -125,6 +155,20 @@ export interface ThrottleOptions {
   readonly max: number;
   /** Length of the span, ms. 1 to 31,536,000,000 (365 days). Required. */
   readonly duration: number;
+}
+
+/** How much may be pending. At least one of `items` and `bytes`. */
+export interface PendingOptions {
+  /** Most items. 1 or more. Default: no limit. */
+  readonly items?: number;
+  /** Most bytes (items as UTF-8 text). 1 or more. Default: no limit. */
+  readonly bytes?: number;
+  /**
+   * What an add does that does not fit. `"reject"`: rejects with `QUEUE_FULL`. `"wait"`: waits its
+   * turn until there is room; inside a transaction of the caller's it rejects all the same.
+   * Default `"reject"`.
+   */
+  readonly policy?: "reject" | "wait";
 }
 
 /** What the size of batches is to follow. */

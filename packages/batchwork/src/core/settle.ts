@@ -5,14 +5,17 @@
  */
 import { halves } from "./bisect.ts";
 import { storedError, type StoredError } from "./errors.ts";
+import type { WithResults } from "./results.ts";
 import { maxAttempts, retryDelayMs, type RetryPolicy } from "./retry.ts";
 
 /** What a handler's end means for the batch. */
 export type Outcome = Done | Again | Split;
 
 /** Every item succeeded. */
-export interface Done {
+export interface Done extends WithResults {
   readonly kind: "done";
+  /** True where its items are to be kept with it, to be replayed. */
+  readonly keep?: boolean;
 }
 
 /** The same batch (same id, order and content) runs again. */
@@ -24,7 +27,7 @@ export interface Again {
 }
 
 /** Some items go on in new batches, some are dead, the rest are done. */
-export interface Split {
+export interface Split extends WithResults {
   readonly kind: "split";
   readonly children: readonly Child[];
   readonly dead: readonly Dead[];

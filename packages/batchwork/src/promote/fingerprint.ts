@@ -43,6 +43,7 @@ const FIELDS: { readonly [P in PromotionPart]: readonly (keyof PromotionRows[P] 
     "noticeInMs",
   ],
   keys: ["queue", "key", "chunk", "index", "digest", "ttlMs", "expiresInMs"],
+  results: ["queue", "chunk", "index", "kind", "value", "error", "endedAt", "expiresInMs"],
 };
 
 /** All parts, in an order in which they can be written. */
@@ -58,7 +59,15 @@ const HASH_BYTES = 16;
  */
 export class Fingerprint {
   #sum = 0n;
-  readonly #rows = { queues: 0, payloads: 0, waiting: 0, batches: 0, letters: 0, keys: 0 };
+  readonly #rows: Record<PromotionPart, number> = {
+    queues: 0,
+    payloads: 0,
+    waiting: 0,
+    batches: 0,
+    letters: 0,
+    keys: 0,
+    results: 0,
+  };
   #live = 0;
   #placed = 0;
 

@@ -36,8 +36,8 @@ export interface PromoteOptions {
 
 /**
  * Moves everything unfinished: waiting items, batches with their ids and attempts, dead letters,
- * pauses, idempotency keys. Ids stay valid. Afterwards the source refuses to be opened, and says
- * where its work is.
+ * pauses, idempotency keys, kept results. Ids stay valid. Afterwards the source refuses to be
+ * opened, and says where its work is.
  *
  * All of it or nothing is moved. After an error, or when the process was killed, call it again with
  * the same two storages; when everything was moved before, it answers what was.

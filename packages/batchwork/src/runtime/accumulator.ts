@@ -15,15 +15,18 @@ import type { BatchEvents, Listener } from "./events.ts";
 import { explain, type Explanation } from "./explain.ts";
 import { historyOf, type BatchHistoryQuery, type FinishedBatch } from "./history.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
+import type { ItemStatus, ResultOf, SubmitOptions, WaitOptions } from "./item-results.ts";
 import { KeyedAdds } from "./keyed-adds.ts";
 import { tellBatch } from "./observation.ts";
 import type { Queue } from "./queue.ts";
+import { replayed, type Replayed } from "./replay.ts";
 import { currentRun, type Run } from "./run.ts";
 import type { Runner } from "./runner.ts";
+import type { Submissions } from "./submit.ts";
 import type { Validation } from "./validation.ts";
 
 /** A definition in an engine: the handle that `bw.batch()` returns. */
-export class Batch<T, Item = T> {
+export class Batch<T, Item = T, R = unknown> {
   readonly name: string;
   readonly tags: readonly string[];
   /** Items that are out of attempts. */
@@ -32,12 +35,19 @@ export class Batch<T, Item = T> {
   readonly #runner: Runner;
   readonly #entrance: Entrance<T>;
   readonly #keyed: KeyedAdds<T>;
+  readonly #submissions: Submissions<ResultOf<R>>;
   readonly #validation: Validation | undefined;
   /** True where items go through more than the shortest way. */
   readonly #indirect: boolean;
 
   /** Made by `bw.batch()`. */
-  constructor(queue: Queue, runner: Runner, entrance: Entrance<T>, validation?: Validation) {
+  constructor(
+    queue: Queue,
+    runner: Runner,
+    entrance: Entrance<T>,
+    submissions: Submissions<ResultOf<R>>,
+    validation?: Validation,
+  ) {
     this.name = queue.name;
     this.tags = queue.tags;
     this.#validation = validation;
@@ -45,6 +55,7 @@ export class Batch<T, Item = T> {
     this.#queue = queue;
     this.#runner = runner;
     this.#entrance = entrance;
+    this.#submissions = submissions;
     this.#keyed = new KeyedAdds(queue, runner, entrance);
     this.deadLetters = new DeadLetters(
       runner.storage,
@@ -63,13 +74,14 @@ export class Batch<T, Item = T> {
    * exists if and only if that commits. The `tx` of `ctx.tx`, or a connection of your own to the
    * same database. Await it before you commit.
    * @param options.idempotencyKey stores it once, however often it is added under this key
-   * @throws `ITEM_INVALID` (a `SchemaError` where the `schema` says so), `ITEM_TOO_LARGE` (nothing
+   * @throws `QUEUE_FULL` (`maxPending`, nothing is stored),
+   * `ITEM_INVALID` (a `SchemaError` where the `schema` says so), `ITEM_TOO_LARGE` (nothing
    * is stored), `STOPPED`, `STORAGE_BUSY`,
    * `STORAGE_FAILED`; with `tx` also `TX_MISMATCH`, `TX_UNSUPPORTED`, `TX_OVER`; with
    * `idempotencyKey` also `KEY_INVALID`, `KEY_CONFLICT` (nothing is stored)
    */
   add(item: T, options?: AddOptions): Promise<AddResult> {
-    if (options !== undefined || this.#indirect) {
+    if (options !== undefined || this.#indirect || this.#queue.maxPending !== undefined) {
       return this.#addWith(item, options ?? {});
     }
     try {
@@ -99,10 +111,15 @@ export class Batch<T, Item = T> {
   }
 
   async #addBulk(items: readonly T[], options: BulkOptions<T>): Promise<AddResult[]> {
+    const kept = options.keepResult === true;
+    if (kept) this.#entrance.refuseToKeep();
     if (options.idempotencyKey !== undefined) return this.#keyed.addBulk(items, options);
-    if ("tx" in options) return this.#addWithin(items, options.tx);
+    if ("tx" in options) return this.#addWithin(items, options.tx, kept);
     const { intake } = this.#runner;
-    return intake.addBulk(this.#queue, this.#acceptAll(items, intake.room(this.#queue, "")));
+    if (this.#queue.maxPending !== undefined) {
+      return intake.limited.add(this.#queue, this.#acceptAll(items, 0, kept));
+    }
+    return intake.addBulk(this.#queue, this.#acceptAll(items, intake.room(this.#queue, ""), kept));
   }
 
   /**
@@ -134,14 +151,45 @@ export class Batch<T, Item = T> {
       const message = "addSync needs an open storage: await bw.start() or any other call first.";
       throw new BatchworkError("TX_UNSUPPORTED", message);
     }
+    const kept = options.keepResult === true;
+    if (kept) this.#entrance.refuseToKeep();
     const items = (this.#validation?.checkSync(given) ?? given) as readonly T[];
     if (options.idempotencyKey !== undefined) {
       return this.#keyed.addBulkSync(items, keysOf(given, options));
     }
-    const accepted = this.#acceptAll(items, 0);
+    const accepted = this.#acceptAll(items, 0, kept);
     const results = this.#runner.intake.addInside(this.#queue, accepted, options.tx);
     this.#runner.addedInside(this.#queue, accepted, results);
     return results;
+  }
+
+  /**
+   * Stores one item, as `add` does, and resolves with its own result out of `ctx.results([...])`
+   * once the end of its batch is stored, in whichever process; with `undefined` when the handler
+   * says nothing of results. However the waiting ends, the item is stored and goes on.
+   *
+   * @param options.timeoutMs how long to wait for the result. Default: for as long as it takes
+   * @param options.signal ends the waiting
+   * @param options.idempotencyKey a repeat waits for the item that was stored first
+   * @throws `ITEM_FAILED` when the item is dead, `ITEM_LEFT_OUT` when `beforeFlush` left it out,
+   * `RESULT_TIMEOUT`, `RESULT_UNKNOWN`, `STOPPED` when the engine stops first, `OPTION_INVALID`
+   * with `deduplicateBy`; and as `add`. The item's id is `error.value`
+   */
+  async submit(item: T, options: SubmitOptions = {}): Promise<ResultOf<R>> {
+    const { idempotencyKey } = options;
+    const add = (): Promise<AddResult> => this.#addWith(item, { idempotencyKey, keepResult: true });
+    return this.#submissions.submit(add, options);
+  }
+
+  /**
+   * What became of an item that was added by `submit`, or with `keepResult`, in whichever process.
+   *
+   * @param id as `add` returned it
+   * @param options.timeoutMs how long to wait for its end. Default 0: not at all
+   * @throws `OPTION_INVALID`, `STOPPED`, `STORAGE_BUSY`, `STORAGE_FAILED`
+   */
+  async result(id: string, options: WaitOptions = {}): Promise<ItemStatus<ResultOf<R>>> {
+    return this.#submissions.result(id, options);
   }
 
   /**
@@ -228,6 +276,16 @@ export class Batch<T, Item = T> {
     return historyOf(this.#runner, this.#queue, query);
   }
 
+  /**
+   * Hands the items of a batch that is done over once more, as a new batch of new items, due at
+   * once and with all attempts. `removeOnComplete` says which batches are kept for it.
+   *
+   * @throws `NOT_KEPT`, `OPTION_INVALID` for what is no `batchId`
+   */
+  async replay(batchId: string): Promise<Replayed> {
+    return replayed(this.#runner, this.#queue, batchId);
+  }
+
   /** Why what waits was not handed over yet, and when it will be; of one group or of all. */
   async explain(group?: string): Promise<Explanation> {
     return explain(this.#runner, this.#queue, group);
@@ -238,8 +296,8 @@ export class Batch<T, Item = T> {
     return result as AddResult;
   }
 
-  async #addWithin(items: readonly T[], tx: unknown): Promise<AddResult[]> {
-    const accepted = this.#acceptAll(items, 0);
+  async #addWithin(items: readonly T[], tx: unknown, kept: boolean): Promise<AddResult[]> {
+    const accepted = this.#acceptAll(items, 0, kept);
     const results = await this.#runner.intake.addWithin(this.#queue, accepted, tx);
     this.#runner.addedInside(this.#queue, accepted, results);
     return results;
@@ -247,9 +305,9 @@ export class Batch<T, Item = T> {
 
   /**
    * All items as the intake takes them. Throws `CALL_TOO_LARGE`, or what one of them is refused
-   * for. The first `room` of them will share a chunk with others.
+   * for. The first `room` of them will share a chunk with others. `kept`: so are their results.
    */
-  #acceptAll(items: readonly T[], room: number): IntakeItem[] {
+  #acceptAll(items: readonly T[], room: number, kept: boolean): IntakeItem[] {
     checkCallItems(items.length);
     const accepted: IntakeItem[] = [];
     let bytes = 0;
@@ -258,10 +316,7 @@ export class Batch<T, Item = T> {
       // In pieces of a chunk each, so that chunks are as full as if items came one by one.
       const piece = items.slice(from, from + size);
       from += size;
-      const whole = this.#entrance.acceptAll(piece);
-      for (const one of whole === null
-        ? piece.map((item) => this.#entrance.accept(item))
-        : [whole]) {
+      for (const one of this.#entrance.accepted(piece, kept)) {
         bytes += one.bytes;
         accepted.push(one);
       }

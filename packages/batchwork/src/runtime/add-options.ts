@@ -14,6 +14,11 @@ export interface AddOptions {
    * its batch definition until `keyTtlMs` after the item ended. Default: none.
    */
   readonly idempotencyKey?: string | undefined;
+  /**
+   * True keeps the item's result for `resultTtlMs` after its end: `batch.result(id)` tells it. As
+   * `submit` does, which also waits for it. Not with `deduplicateBy`. Default false.
+   */
+  readonly keepResult?: boolean | undefined;
 }
 
 /** Options of `addBulk`. */
@@ -22,6 +27,8 @@ export interface BulkOptions<T> {
   readonly tx?: unknown;
   /** The key of each item; `undefined` for one without. Default: none has one. */
   readonly idempotencyKey?: ((item: T, index: number) => string | undefined) | undefined;
+  /** As for `add`, for all items. Default false. */
+  readonly keepResult?: boolean | undefined;
 }
 
 /** The options of one item as those of many. */

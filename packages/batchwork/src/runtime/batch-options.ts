@@ -8,7 +8,13 @@ import type { DeadJob } from "./dead-letters.ts";
 import type { BatchHooks } from "./hooks.ts";
 import type { Logger } from "./logger.ts";
 
-export type { RetryOptions, TargetOptions, ThrottleOptions } from "../core/options.ts";
+export type {
+  PendingOptions,
+  RetryOptions,
+  TargetOptions,
+  ThrottleOptions,
+} from "../core/options.ts";
+export type { KeepOptions, RemoveOption } from "../core/retention-option.ts";
 
 /** Options of `new Batchwork(…)`. */
 export interface BatchworkOptions extends EngineSettings {

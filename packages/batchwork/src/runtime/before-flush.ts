@@ -2,9 +2,12 @@
 import { joinItems, SEPARATOR, type Codec } from "../core/codec.ts";
 import { BatchworkError, hasCode } from "../core/errors.ts";
 import { CHUNK_BYTES_MAX, chunkEnd, ITEM_BYTES_MAX } from "../core/limits.ts";
-import { itemIds, type Member } from "../core/members.ts";
+import { itemIds } from "../core/members.ts";
+import type { ItemResult } from "../core/results.ts";
+import { SubmittedItem, submittedText } from "../core/submitted.ts";
 import type { PreparedPart } from "../storage/preparation.ts";
 import type { ClaimedBatch, Payload } from "../storage/storage.ts";
+import { leftOut } from "./run-results.ts";
 
 /** What it needs to know of its queue. */
 export interface FlushQueue {
@@ -23,6 +26,10 @@ export interface Flushed {
   readonly items: readonly unknown[];
   /** As they are stored; `null` where nothing changed. */
   readonly parts: readonly PreparedPart[] | null;
+  /** Which of them were submitted: for how long the result is kept, by position. */
+  readonly ttls: ReadonlyMap<number, number>;
+  /** Of those that were submitted and left out. */
+  readonly results: readonly ItemResult[];
 }
 
 export class BeforeFlush {
@@ -54,13 +61,27 @@ export class BeforeFlush {
     return [...(made as readonly unknown[])];
   }
 
-  /** How the items are stored. Throws when they cannot be. */
-  flushed(claimed: ClaimedBatch, before: readonly unknown[], made: readonly unknown[]): Flushed {
-    const texts = this.#texts(made);
-    if (this.#isUnchanged(claimed, before, made, texts)) return { items: made, parts: null };
+  /**
+   * How the items are stored. `submitted` says which of those before were submitted. Throws when
+   * they cannot be stored.
+   */
+  flushed(
+    claimed: ClaimedBatch,
+    before: readonly unknown[],
+    made: readonly unknown[],
+    submitted: ReadonlyMap<number, number>,
+  ): Flushed {
+    const ttls = ttlsOf(before, made, submitted);
+    const texts = this.#texts(made, ttls);
+    if (this.#isUnchanged(claimed, before, made, texts)) {
+      return { items: made, parts: null, ttls: submitted, results: [] };
+    }
     const sizes = texts?.map((text) => Buffer.byteLength(text)) ?? made.map(() => 0);
     this.#checkSizes(claimed, sizes);
-    const ids = idsOf(claimed.members, before, made);
+    const idsBefore = itemIds(claimed.members);
+    const ids = placesOf(before, made).map((place) => {
+      return place === null ? null : (idsBefore[place] as string);
+    });
     const caps = { items: this.#queue.chunkSize, bytes: CHUNK_BYTES_MAX };
     const parts: PreparedPart[] = [];
     for (let from = 0; from < made.length;) {
@@ -68,21 +89,25 @@ export class BeforeFlush {
       const payload: Payload =
         this.#payload === "text"
           ? joinItems((texts as readonly string[]).slice(from, end))
-          : made.slice(from, end);
+          : asReferences(made, ttls, from, end);
       const bytes = sizes.slice(from, end).reduce((sum, size) => sum + size, 0);
       parts.push({ count: end - from, bytes, payload, ids: ids.slice(from, end) });
       from = end;
     }
-    return { items: made, parts };
+    const kept = new Set(ids.filter((id) => id !== null));
+    const results = leftOut(this.#queue.name, idsBefore, submitted, kept);
+    return { items: made, parts, ttls, results };
   }
 
   /** `null` where nothing asks for them. */
-  #texts(items: readonly unknown[]): string[] | null {
+  #texts(items: readonly unknown[], ttls: ReadonlyMap<number, number>): string[] | null {
     const measured = this.#payload === "text" || this.#queue.maxBytes < Number.POSITIVE_INFINITY;
     if (!measured) return null;
     return items.map((item, index) => {
       try {
-        return this.#codec.encode(item);
+        const text = this.#codec.encode(item);
+        const ttlMs = ttls.get(index);
+        return ttlMs === undefined ? text : submittedText(text, ttlMs);
       } catch (cause) {
         const { message, field } = cause as BatchworkError;
         const what = `hooks.beforeFlush of "${this.#queue.name}", item ${index}: ${message}`;
@@ -123,13 +148,8 @@ export class BeforeFlush {
   }
 }
 
-/** The ids of the items that were there before, by identity; `null` for the others. */
-function idsOf(
-  members: readonly Member[],
-  before: readonly unknown[],
-  made: readonly unknown[],
-): (string | null)[] {
-  const ids = itemIds(members);
+/** Where the items were before, by identity; `null` for the others. */
+function placesOf(before: readonly unknown[], made: readonly unknown[]): (number | null)[] {
   // Equal numbers or strings are told apart by nothing: the first that comes back is the first.
   const places = new Map<unknown, number[]>();
   for (let n = before.length - 1; n >= 0; n--) {
@@ -137,9 +157,33 @@ function idsOf(
     if (known === undefined) places.set(before[n], [n]);
     else known.push(n);
   }
-  return made.map((item) => {
-    const place = places.get(item)?.pop();
-    return place === undefined ? null : (ids[place] as string);
+  return made.map((item) => places.get(item)?.pop() ?? null);
+}
+
+/** Which of the items were submitted, by their new position. */
+function ttlsOf(
+  before: readonly unknown[],
+  made: readonly unknown[],
+  submitted: ReadonlyMap<number, number>,
+): ReadonlyMap<number, number> {
+  if (submitted.size === 0) return submitted;
+  const ttls = new Map<number, number>();
+  for (const [position, place] of placesOf(before, made).entries()) {
+    const ttlMs = place === null ? undefined : submitted.get(place);
+    if (ttlMs !== undefined) ttls.set(position, ttlMs);
+  }
+  return ttls;
+}
+
+function asReferences(
+  made: readonly unknown[],
+  ttls: ReadonlyMap<number, number>,
+  from: number,
+  end: number,
+): unknown[] {
+  return made.slice(from, end).map((item, n) => {
+    const ttlMs = ttls.get(from + n);
+    return ttlMs === undefined ? item : new SubmittedItem(item, ttlMs);
   });
 }
 

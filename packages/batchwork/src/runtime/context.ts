@@ -1,5 +1,6 @@
 /** What a batch handler is given. */
 import type { AsyncFacade, Facade } from "./facade.ts";
+import type { ItemResults } from "./item-results.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
 
 /** The one argument of a batch handler. */
@@ -39,6 +40,18 @@ export interface BatchContext<T> {
    * @throws `OPTION_INVALID` for any other index; `TX_OVER` after `ctx.tx` has committed
    */
   fail(index: number, error: unknown): void;
+
+  /**
+   * Says what each item resulted in, by position; return what it returns. Whoever awaits
+   * `submit(item)` is told the item's own result, once it is stored with the end of the batch; of
+   * other items nothing is kept. The result of an item that failed counts for nothing. Call it
+   * inside `ctx.tx`, or before, when you use that. An item whose result cannot be stored fails
+   * (`RESULT_INVALID`).
+   *
+   * @throws `RESULT_INVALID` for anything but one result for each item; `TX_OVER` after `ctx.tx`
+   * has committed
+   */
+  results<X>(values: readonly X[]): ItemResults<X>;
 
   /**
    * Runs `fn` in one database transaction with the acknowledgement of the batch: its writes, adds

@@ -2,6 +2,7 @@
 import { createCodec } from "../core/codec.ts";
 import { BatchworkError } from "../core/errors.ts";
 import { resolveBatchOptions, resolveEngineOptions } from "../core/options.ts";
+import { resolvePoolOptions } from "../core/pool-options.ts";
 import { memory } from "../storage/memory/index.ts";
 import { Batch } from "./accumulator.ts";
 import type { SchemaInput, SchemaOutput, StandardSchema } from "../core/schema.ts";
@@ -17,14 +18,27 @@ import {
 } from "./events.ts";
 import { Gate } from "./gate.ts";
 import { HookCalls } from "./hooks.ts";
+import type { ResultOf } from "./item-results.ts";
+import { buildIterator } from "./iterator-build.ts";
+import type { IteratorOptions } from "./iterator-options.ts";
+import type { TableIterator } from "./iterator.ts";
 import { consoleLogger } from "./logger.ts";
+import { LoopRunner } from "./loop-runner.ts";
 import { Queue } from "./queue.ts";
+import { PoolBuilder } from "./pool-build.ts";
+import type { PoolHandlers } from "./pool-handlers.ts";
+import type { PoolOptions } from "./pool-options.ts";
+import type { Pool } from "./pool.ts";
 import { richFormat } from "./rich.ts";
 import { Runner } from "./runner.ts";
 import { waitWhile } from "./shutdown.ts";
+import { Submissions } from "./submit.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Telemetry } from "./telemetry.ts";
 import { Validation } from "./validation.ts";
+import { buildWorker } from "./worker-build.ts";
+import type { AsyncWorkerOptions, WorkerOptions } from "./worker-options.ts";
+import type { Worker } from "./worker.ts";
 
 /** Options of {@link Batchwork.stop}. */
 export interface StopOptions {
@@ -43,9 +57,17 @@ export class Batchwork {
   readonly #concurrency: number;
   readonly #listenerFailed: ListenerFailed;
   readonly #durable: Runner;
+  /** Runs iterators and workers; made when the first of them is defined. */
+  #loops: LoopRunner | undefined;
   /** For `persist: false`; made when the first such batch is defined. */
   #ephemeral: Runner | undefined;
   readonly #batches = new Map<string, Batch<unknown>>();
+  /** Names of pools. */
+  readonly #pools = new Set<string>();
+  readonly #poolBuilder = new PoolBuilder();
+  readonly #workers = new Set<string>();
+  /** Names of iterators. */
+  readonly #iterators = new Set<string>();
   readonly #codec = createCodec(richFormat);
   #started: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
@@ -87,18 +109,13 @@ export class Batchwork {
    */
   batch<S extends StandardSchema, R = unknown>(
     options: SchemaBatchOptions<S, R>,
-  ): Batch<SchemaInput<S>, SchemaOutput<S>>;
-  batch<T, R = unknown>(options: BatchOptions<T, R>): Batch<T>;
-  batch<T, R>(options: BatchOptions<T, R> & { readonly schema?: StandardSchema }): Batch<T> {
-    if (this.#stopped !== undefined) {
-      throw new BatchworkError("STOPPED", "The engine is stopped: make a new one.");
-    }
+  ): Batch<SchemaInput<S>, SchemaOutput<S>, R>;
+  batch<T, R = unknown>(options: BatchOptions<T, R>): Batch<T, T, R>;
+  batch<T, R>(options: BatchOptions<T, R> & { readonly schema?: StandardSchema }): Batch<T, T, R> {
+    this.#refuseWhenStopped();
     const resolved = resolveBatchOptions(options, { concurrency: this.#concurrency });
     const { name } = resolved;
-    if (this.#batches.has(name)) {
-      const message = `A batch named "${name}" is already defined in this engine.`;
-      throw new BatchworkError("NAME_TAKEN", message, { field: "name", value: name });
-    }
+    this.#refuseTaken(name);
     const { groupBy, deduplicateBy, handler, deadLetter, hooks = {}, schema } = options;
     const onDead = resolved.deadLetter.enabled ? deadLetter?.onDead : undefined;
     const grouped = groupBy !== undefined;
@@ -118,12 +135,62 @@ export class Batchwork {
       payload,
     });
     const validation = schema === undefined ? undefined : new Validation(name, schema);
-    const batch = new Batch<T>(queue, runner, entrance, validation);
+    const submissions = new Submissions<ResultOf<R>>(queue, runner, this.#around.clock);
+    const batch = new Batch<T, T, R>(queue, runner, entrance, submissions, validation);
     this.#batches.set(name, batch as Batch<unknown>);
     return batch;
   }
 
-  /** The definitions of this engine, oldest first; with `tag`, those that have it. */
+  /**
+   * Defines a pool: named handlers, each called for one task at a time, with bounded parallelism.
+   * Takes tasks at once; they start once the engine is started.
+   *
+   * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
+   */
+  pool<H extends PoolHandlers>(options: PoolOptions<H>): Pool<H> {
+    this.#refuseWhenStopped();
+    const resolved = resolvePoolOptions(options);
+    this.#refuseTaken(resolved.name);
+    const runner = resolved.persist ? this.#durable : this.#memoryRunner();
+    const [around, codec, listenerFailed] = [this.#around, this.#codec, this.#listenerFailed];
+    const environment = { runner, around, codec, listenerFailed };
+    const pool = this.#poolBuilder.build(options, resolved, environment);
+    this.#pools.add(resolved.name);
+    return pool;
+  }
+
+  /**
+   * Defines an iterator: jobs that walk through a table, a file or anything else, page by page.
+   * Jobs run once the engine is started, in every process that defines it.
+   *
+   * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
+   */
+  iterator<T = Record<string, unknown>>(options: IteratorOptions<T>): TableIterator<T> {
+    this.#refuseWhenStopped();
+    const [runner, around, codec] = [this.#durable, this.#around, this.#codec];
+    const concurrency = this.#concurrency;
+    const listenerFailed = this.#listenerFailed;
+    const loops = this.#loopRunner();
+    const environment = { runner, loops, around, codec, listenerFailed, concurrency };
+    return buildIterator(options, environment, this.#iterators);
+  }
+
+  /**
+   * Defines a worker: one loop over a table of yours, in all processes together, that is woken by
+   * `ping()`. It looks for work once the engine is started, also for what was there before.
+   *
+   * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
+   */
+  worker<B>(options: WorkerOptions<B>): Worker<B>;
+  worker<B>(options: AsyncWorkerOptions<B>): Worker<B>;
+  worker<B>(options: WorkerOptions<B> | AsyncWorkerOptions<B>): Worker<B> {
+    this.#refuseWhenStopped();
+    const { storage } = this.#durable;
+    const [around, codec, loops] = [this.#around, this.#codec, this.#loopRunner()];
+    return buildWorker(options, { storage, around, codec, loops }, this.#workers);
+  }
+
+  /** The batches of this engine, oldest first; with `tag`, those that have it. */
   batches({ tag }: { readonly tag?: string } = {}): Batch<unknown>[] {
     const all = [...this.#batches.values()];
     return tag === undefined ? all : all.filter(({ tags }) => tags.includes(tag));
@@ -163,7 +230,8 @@ export class Batchwork {
 
   /** One turn of the loop, at once: settles what ended and starts what is due. */
   async tick(): Promise<void> {
-    await Promise.all(this.#runners().map(async (runner) => runner.tick()));
+    const loops = this.#runners().flatMap((runner) => [runner, runner.companions]);
+    await Promise.all(loops.map(async (loop) => loop.tick()));
   }
 
   /** The same as {@link Batchwork.stop}, for `await using`. */
@@ -171,8 +239,33 @@ export class Batchwork {
     await this.stop();
   }
 
+  #refuseWhenStopped(): void {
+    if (this.#stopped === undefined) return;
+    throw new BatchworkError("STOPPED", "The engine is stopped: make a new one.");
+  }
+
+  #refuseTaken(name: string): void {
+    if (!this.#batches.has(name) && !this.#pools.has(name)) return;
+    const message = `A batch or pool named "${name}" is already defined in this engine.`;
+    throw new BatchworkError("NAME_TAKEN", message, { field: "name", value: name });
+  }
+
   #runners(): Runner[] {
     return this.#ephemeral === undefined ? [this.#durable] : [this.#ephemeral, this.#durable];
+  }
+
+  #loopRunner(): LoopRunner {
+    if (this.#loops === undefined) {
+      const loops = new LoopRunner(this.#durable, this.#around);
+      this.#loops = loops;
+      this.#durable.companions.add(loops);
+      // A failed start is told to whoever called it.
+      this.#started?.then(
+        () => loops.start(),
+        () => undefined,
+      );
+    }
+    return this.#loops;
   }
 
   #memoryRunner(): Runner {

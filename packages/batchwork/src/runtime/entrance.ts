@@ -2,6 +2,7 @@
 import { SEPARATOR, type Codec } from "../core/codec.ts";
 import { BatchworkError } from "../core/errors.ts";
 import { GROUP_KEY_CHARACTERS_MAX, ITEM_BYTES_MAX } from "../core/limits.ts";
+import { SubmittedItem, submittedText } from "../core/submitted.ts";
 import type { IntakeItem } from "./intake.ts";
 import type { Queue } from "./queue.ts";
 
@@ -41,7 +42,9 @@ export class Entrance<T> {
     this.#codec = codec;
     this.#asText = payload === "text";
     this.#most = Math.min(ITEM_BYTES_MAX, queue.maxBytes);
-    this.measured = this.#asText || queue.maxBytes < Number.POSITIVE_INFINITY;
+    const { maxBytes, maxPending } = queue;
+    const most = Math.min(maxBytes, maxPending?.bytes ?? maxBytes);
+    this.measured = this.#asText || most < Number.POSITIVE_INFINITY;
   }
 
   /**
@@ -54,6 +57,16 @@ export class Entrance<T> {
       return { ...this.#accept(item), dedupKey };
     }
     return this.#accept(item);
+  }
+
+  /** The same item as one of which the result is kept. Throws `ITEM_TOO_LARGE`. */
+  submitted<I extends IntakeItem>(accepted: I): I {
+    const { value, bytes } = accepted;
+    const { resultTtlMs } = this.#queue;
+    if (!this.#asText) return { ...accepted, value: new SubmittedItem(value, resultTtlMs) };
+    const text = submittedText(value as string, resultTtlMs);
+    const more = text.length - (value as string).length;
+    return { ...accepted, value: text, bytes: this.#checked(bytes + more) };
   }
 
   /** True where items have keys of `deduplicateBy`. */
@@ -74,7 +87,7 @@ export class Entrance<T> {
    * one by one: there may be something to say about one of them, or they have groups, or take up
    * more than a single item may.
    */
-  acceptAll(items: readonly T[]): IntakeItem | null {
+  #acceptAll(items: readonly T[]): IntakeItem | null {
     if (!this.#asText || this.#groupBy !== undefined || this.deduplicates) return null;
     if (this.#oneByOne > 0) {
       this.#oneByOne--;
@@ -87,6 +100,22 @@ export class Entrance<T> {
     }
     const bytes = Buffer.byteLength(value) - SEPARATOR.length * (items.length - 1);
     return bytes > this.#most ? null : { group: "", value, bytes, count: items.length };
+  }
+
+  /** The items, those as one that can share a chunk. `kept`: so are their results. */
+  accepted(items: readonly T[], kept: boolean): IntakeItem[] {
+    if (kept) return items.map((item) => this.submitted(this.accept(item)));
+    const whole = this.#acceptAll(items);
+    return whole === null ? items.map((item) => this.accept(item)) : [whole];
+  }
+
+  /** Throws `OPTION_INVALID` where results of items cannot be kept. */
+  refuseToKeep(): void {
+    if (!this.deduplicates) return;
+    const message =
+      `"${this.#queue.name}" has deduplicateBy, so an item may be left out later on and never ` +
+      "have a result: leave one of the two out, or submit with an idempotencyKey instead.";
+    throw new BatchworkError("OPTION_INVALID", message, { field: "keepResult" });
   }
 
   /** The text of an item that was accepted. Throws `ITEM_INVALID` where there cannot be one. */

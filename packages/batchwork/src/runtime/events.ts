@@ -138,6 +138,8 @@ export interface BatchEvents {
   readonly dead: DeadEvent;
   /** Another process has the batch: whatever the handler does no longer counts. */
   readonly leaseLost: DeliveryEvent;
+  /** A task of a pool was canceled, and its handler in this process has ended. */
+  readonly canceled: DeliveryEvent;
   /** `pause()` was called here. */
   readonly paused: BatchEvent;
   /** `resume()` was called here. */
@@ -170,6 +172,7 @@ const NAMES: Readonly<Record<keyof EngineEvents, true>> = {
   retried: true,
   dead: true,
   leaseLost: true,
+  canceled: true,
   paused: true,
   resumed: true,
   flushed: true,

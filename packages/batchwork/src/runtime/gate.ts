@@ -4,7 +4,8 @@
  */
 export class Gate {
   #running = 0;
-  #alone = false;
+  /** Of those, handlers that run apart from all others. */
+  #alone = 0;
   /** Who has a suspect waiting: nothing new starts until the process is idle. */
   readonly #wanted = new Set<object>();
   /** Who is asking for a suspect right now, so nobody else may start anything. */
@@ -24,12 +25,12 @@ export class Gate {
       this.#refused.add(who);
       return false;
     }
-    return this.#running === 0 || (!this.#alone && this.#wanted.size === 0);
+    return this.#running === 0 || (this.#alone === 0 && this.#wanted.size === 0);
   }
 
   /** True while nothing starts because a suspect runs, or is to run, by itself. */
   get shut(): boolean {
-    return this.#alone || (this.#running > 0 && this.#wanted.size > 0);
+    return this.#alone > 0 || (this.#running > 0 && this.#wanted.size > 0);
   }
 
   /** Starts asking for a suspect: true when nothing runs. Must be followed by `answer`. */
@@ -51,12 +52,12 @@ export class Gate {
 
   enter(alone: boolean): void {
     this.#running++;
-    if (alone) this.#alone = true;
+    if (alone) this.#alone++;
   }
 
   leave(alone: boolean): void {
     this.#running--;
-    if (alone) this.#alone = false;
+    if (alone) this.#alone--;
     if (this.#running === 0) this.#call([...this.#onFree.keys()]);
   }
 

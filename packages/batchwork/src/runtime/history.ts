@@ -46,6 +46,8 @@ export interface FinishedBatch {
   readonly outcome: "succeeded" | "failed";
   /** What they failed with; `undefined` when it succeeded. */
   readonly error: StoredError | undefined;
+  /** True where its items are kept (`removeOnComplete`): `replay` hands them over again. */
+  readonly kept: boolean;
 }
 
 const PAGE_DEFAULT = 100;
@@ -62,17 +64,18 @@ export async function historyOf(
     const message = `limit must be a whole number from 1 to ${PAGE_MAX}, not ${limit}.`;
     throw new BatchworkError("OPTION_INVALID", message, { field: "limit", value: limit });
   }
-  const before = query.before === undefined ? null : batchNumber(query.before);
+  const before = query.before === undefined ? null : batchNumber("before", query.before);
   await runner.ready();
   const rows = await runner.storage.history({ queue: queue.id, group, before, limit });
   return rows.map((row) => finishedBatch(queue, row));
 }
 
-function batchNumber(before: string): number {
-  const id = Number(before);
-  if (/^\d+$/v.test(before) && Number.isSafeInteger(id)) return id;
-  const message = `before must be the batchId of a batch, not ${JSON.stringify(before)}.`;
-  throw new BatchworkError("OPTION_INVALID", message, { field: "before", value: before });
+/** The id of a batch as the storage has it. Throws `OPTION_INVALID`. */
+export function batchNumber(field: string, given: string): number {
+  const id = Number(given);
+  if (/^\d+$/v.test(given) && Number.isSafeInteger(id)) return id;
+  const message = `${field} must be the batchId of a batch, not ${JSON.stringify(given)}.`;
+  throw new BatchworkError("OPTION_INVALID", message, { field, value: given });
 }
 
 function finishedBatch(queue: Queue, row: FinishedRow): FinishedBatch {
@@ -90,5 +93,6 @@ function finishedBatch(queue: Queue, row: FinishedRow): FinishedBatch {
     durationMs: row.finishedAt - row.claimedAt,
     outcome: row.error === null ? "succeeded" : "failed",
     error: row.error ?? undefined,
+    kept: row.kept,
   };
 }

@@ -6,6 +6,7 @@
 import { BatchworkError } from "../core/errors.ts";
 import type { AppendedChunk, NewChunk, Storage } from "../storage/storage.ts";
 import { KeyedIntake } from "./keyed-intake.ts";
+import { LimitedIntake } from "./limited-intake.ts";
 import { OpenChunk, type ChunkQueue, type LandedChunk } from "./open-chunk.ts";
 import type { Soon } from "./soon.ts";
 
@@ -129,6 +130,8 @@ class Commit {
 export class Intake {
   /** For items with idempotency keys. */
   readonly keyed: KeyedIntake;
+  /** For queues that have a limit. */
+  readonly limited: LimitedIntake;
   readonly #soon: Soon;
   readonly #reserve: (() => number) | undefined;
   readonly #storage: Storage;
@@ -146,6 +149,7 @@ export class Intake {
     soon: Soon,
     storage: Storage,
     ready: () => Promise<void>,
+    news: (nth: number) => Promise<void>,
     appended: (chunks: readonly LandedChunk[]) => void,
   ) {
     this.#soon = soon;
@@ -154,7 +158,9 @@ export class Intake {
     this.#reserve = byReference ? storage.reserve?.bind(storage) : undefined;
     this.#ready = ready;
     this.#appended = appended;
-    this.keyed = new KeyedIntake(soon, storage, ready, appended);
+    this.keyed = new KeyedIntake(soon, storage, ready, news, appended);
+    const newChunks = (): Commit => new Commit();
+    this.limited = new LimitedIntake({ soon, storage, ready, appended, news, newChunks });
   }
 
   /**
@@ -219,13 +225,14 @@ export class Intake {
       const last = this.#commits.at(-1)?.promise ?? this.#last;
       await last.catch(() => undefined);
     }
+    await this.limited.settled();
     await this.keyed.settled();
   }
 
   /** Takes no new items; what was taken still commits. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([this.settled(), this.keyed.close()]);
+    await Promise.all([this.settled(), this.limited.close(), this.keyed.close()]);
   }
 
   #refuseWhenClosed(): void {

@@ -2,17 +2,18 @@
 import type { KeyedCall, KeyedQueue } from "./keyed-call.ts";
 
 export class KeyLines {
-  readonly #lines = new Map<KeyedQueue, Map<string, KeyedCall[]>>();
+  readonly #lines = new Map<object, Map<string, KeyedCall[]>>();
 
   /** The call that is on its way with this key. */
   first(queue: KeyedQueue, key: string): KeyedCall | undefined {
-    return this.#lines.get(queue)?.get(key)?.[0];
+    return this.#lines.get(scopeOf(queue))?.get(key)?.[0];
   }
 
   /** Stands in line for all keys of the call. True when it need not wait. */
   enter(call: KeyedCall): boolean {
-    let lines = this.#lines.get(call.queue);
-    if (lines === undefined) this.#lines.set(call.queue, (lines = new Map<string, KeyedCall[]>()));
+    const scope = scopeOf(call.queue);
+    let lines = this.#lines.get(scope);
+    if (lines === undefined) this.#lines.set(scope, (lines = new Map<string, KeyedCall[]>()));
     for (const key of call.keys) {
       const line = lines.get(key);
       if (line === undefined) lines.set(key, [call]);
@@ -23,7 +24,7 @@ export class KeyLines {
 
   /** Leaves all lines, being first in each. Returns who need not wait any longer. */
   leave(call: KeyedCall): KeyedCall[] {
-    const lines = this.#lines.get(call.queue);
+    const lines = this.#lines.get(scopeOf(call.queue));
     const behind = new Set<KeyedCall>();
     for (const key of call.keys) {
       const line = lines?.get(key) as KeyedCall[];
@@ -38,4 +39,8 @@ export class KeyLines {
   #isFirst(call: KeyedCall): boolean {
     return call.keys.every((key) => this.first(call.queue, key) === call);
   }
+}
+
+function scopeOf(queue: KeyedQueue): object {
+  return queue.keyScope ?? queue;
 }

@@ -40,13 +40,17 @@ export class KeyedAdds<T> {
     return results;
   }
 
-  #acceptAll(items: readonly T[], { idempotencyKey }: BulkOptions<T>): KeyedIntakeItem[] {
+  #acceptAll(
+    items: readonly T[],
+    { idempotencyKey, keepResult }: BulkOptions<T>,
+  ): KeyedIntakeItem[] {
     if (this.#entrance.deduplicates) throw bothKinds(this.#queue.name);
     checkCallItems(items.length);
     let bytes = 0;
     const accepted = items.map((item, index) => {
       const key = idempotencyKey?.(item, index);
-      const one = this.#accept(item, key);
+      const accepted = this.#accept(item, key);
+      const one = keepResult === true ? this.#entrance.submitted(accepted) : accepted;
       bytes += one.bytes;
       return one;
     });

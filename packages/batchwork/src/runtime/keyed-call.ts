@@ -2,6 +2,7 @@
 import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend, KeyedChunk, KeyedItem } from "../core/keyed.ts";
 import { itemId } from "../core/members.ts";
+import { QueueFullError, type Amount } from "../core/pending.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
 import { OpenChunk, type ChunkQueue, type LandedChunk } from "./open-chunk.ts";
 
@@ -16,7 +17,12 @@ export interface KeyedIntakeItem extends IntakeItem {
 /** What a keyed append needs to know of its queue. */
 export interface KeyedQueue extends ChunkQueue {
   readonly keyTtlMs: number;
+  /** What keys are unique in, where several of these stand for one queue. Default: itself. */
+  readonly keyScope?: object;
 }
+
+/** What a queue without a limit has room for. */
+const NO_LIMIT: Amount = { items: Number.POSITIVE_INFINITY, bytes: Number.POSITIVE_INFINITY };
 
 export class KeyedCall {
   readonly queue: KeyedQueue;
@@ -85,6 +91,9 @@ export class KeyedCall {
   results(answer: KeyedAnswer): AddResult[] {
     if (answer.kind === "conflict") throw conflict(answer.key);
     if (answer.kind === "busy") throw busy();
+    if (answer.kind === "full") {
+      throw new QueueFullError(this.queue.maxPending ?? NO_LIMIT, answer.room, answer.need);
+    }
     const told = new Set<number>();
     return this.#places.map((n): AddResult => {
       const { chunk, index, duplicate } = answer.places[n] as (typeof answer.places)[number];
@@ -110,8 +119,9 @@ export class KeyedRequest {
     for (const [call, { queue, items: given }] of calls.entries()) {
       for (const { group, value, bytes, key, digest } of given) {
         const chunk = this.#chunkFor(queue, group, bytes);
-        const { id, maxWaitMs: dueInMs, keyTtlMs } = queue;
-        chunks[chunk] ??= { queue: id, group, dueInMs, keyTtlMs };
+        const { id, maxWaitMs: dueInMs, keyTtlMs, maxPending: limit } = queue;
+        const header = { queue: id, group, dueInMs, keyTtlMs };
+        chunks[chunk] ??= limit === undefined ? header : { ...header, limit };
         items.push({ call, chunk, key, digest, value, bytes });
       }
     }

@@ -8,6 +8,7 @@ import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer } from "../core/keyed.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { AddResult } from "./intake.ts";
+import { checkFits } from "../core/pending.ts";
 import { KeyLines } from "./key-lines.ts";
 import { KeyedCall, KeyedRequest, type KeyedIntakeItem, type KeyedQueue } from "./keyed-call.ts";
 import type { LandedChunk } from "./open-chunk.ts";
@@ -28,11 +29,16 @@ export class KeyedIntake {
   readonly #storage: Storage;
   /** Resolves once the storage is open and the queues have their ids. */
   readonly #ready: () => Promise<void>;
+  /** Resolves when there may be room in queues that have a limit. */
+  readonly #news: (nth: number) => Promise<void>;
   readonly #appended: (chunks: readonly LandedChunk[]) => void;
   readonly #lines = new KeyLines();
   /** Calls for the next commits. */
   readonly #next: KeyedCall[] = [];
   #committing = false;
+  /** Calls that wait for room in their queues. */
+  #full: KeyedCall[] = [];
+  #awaitingRoom = false;
   /** Calls that wait for transactions of others. */
   readonly #busy: KeyedCall[] = [];
   #timer: Timer | undefined;
@@ -44,11 +50,13 @@ export class KeyedIntake {
     soon: Soon,
     storage: Storage,
     ready: () => Promise<void>,
+    news: (nth: number) => Promise<void>,
     appended: (chunks: readonly LandedChunk[]) => void,
   ) {
     this.#soon = soon;
     this.#storage = storage;
     this.#ready = ready;
+    this.#news = news;
     this.#appended = appended;
   }
 
@@ -57,6 +65,9 @@ export class KeyedIntake {
     this.#refuseWhenClosed();
     if (items.length === 0) return [];
     const call = new KeyedCall(queue, items);
+    if (queue.maxPending !== undefined) {
+      checkFits(queue.maxPending, { items: call.items.length, bytes: call.bytes });
+    }
     const [key] = call.keys;
     const ahead = key === undefined ? undefined : this.#lines.first(queue, key);
     if (ahead?.equals(call) === true) {
@@ -107,13 +118,13 @@ export class KeyedIntake {
     this.#closed = true;
     this.#timer?.cancel();
     for (const call of this.#busy.splice(0)) this.#answer(call, { kind: "busy" });
+    for (const call of this.#full.splice(0)) this.#giveUp(call);
     await this.#retrying;
     await this.settled();
   }
 
   #refuseWhenClosed(): void {
-    if (!this.#closed) return;
-    throw new BatchworkError("STOPPED", "The engine is stopped: the item was not stored.");
+    if (this.#closed) throw stopped();
   }
 
   #enqueue(call: KeyedCall): void {
@@ -173,8 +184,34 @@ export class KeyedIntake {
       this.#retryLater();
       return;
     }
+    if (answer.kind === "full" && call.queue.maxPending?.policy === "wait") {
+      if (this.#closed) {
+        this.#giveUp(call);
+        return;
+      }
+      this.#full.push(call);
+      void this.#waitForRoom();
+      return;
+    }
     call.answer(answer);
     this.#leave(call);
+  }
+
+  #giveUp(call: KeyedCall): void {
+    call.fail(stopped());
+    this.#leave(call);
+  }
+
+  async #waitForRoom(): Promise<void> {
+    if (this.#awaitingRoom) return;
+    this.#awaitingRoom = true;
+    for (let asked = 0; this.#full.length > 0; asked++) {
+      await this.#news(asked);
+      const calls = this.#full;
+      this.#full = [];
+      if (calls.length > 0) await this.#commit(calls);
+    }
+    this.#awaitingRoom = false;
   }
 
   /** Who waited for one of its keys may go. */
@@ -199,4 +236,8 @@ export class KeyedIntake {
     this.#retrying = undefined;
     if (this.#busy.length > 0) this.#retryLater();
   }
+}
+
+function stopped(): BatchworkError {
+  return new BatchworkError("STOPPED", "The engine is stopped: the item was not stored.");
 }

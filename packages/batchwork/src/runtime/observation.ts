@@ -123,6 +123,7 @@ export function settled(
   end: HandlerEnd | undefined,
   calls: HookCalls,
 ): void {
+  queue.waiters?.told(batch, outcome);
   tellRetried(queue, batch, outcome);
   if (outcome.kind === "split" && outcome.dead.length > 0 && queue.events.hears("dead")) {
     const [count, { error }] = [outcome.dead.length, outcome];

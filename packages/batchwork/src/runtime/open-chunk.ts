@@ -2,6 +2,7 @@
 import { joinItems } from "../core/codec.ts";
 import { itemIdPrefix } from "../core/members.ts";
 import { CHUNK_BYTES_MAX } from "../core/limits.ts";
+import type { MaxPending } from "../core/pending-option.ts";
 import type { NewChunk, Storage } from "../storage/storage.ts";
 
 /** What a chunk needs to know of its queue. */
@@ -12,6 +13,8 @@ export interface ChunkQueue {
   readonly chunkSize: number;
   readonly maxBytes: number;
   readonly maxWaitMs: number;
+  /** How much may be pending, and what becomes of adds beyond it. Default: no limit. */
+  readonly maxPending?: MaxPending | undefined;
 }
 
 /** What was committed to one group. */
@@ -78,6 +81,7 @@ export class OpenChunk {
     return {
       ...(this.#id === undefined ? {} : { id: this.#id }),
       ...(this.#dedupKeys === undefined ? {} : { dedupKeys: this.#dedupKeys }),
+      ...(this.queue.maxPending === undefined ? {} : { limit: this.queue.maxPending }),
       queue: this.queue.id,
       group: this.group,
       count: this.count,

@@ -7,10 +7,12 @@ import type { Lease } from "../core/lease.ts";
 import { itemIds, type Member } from "../core/members.ts";
 import { maxAttempts } from "../core/retry.ts";
 import { settle, type Outcome } from "../core/settle.ts";
+import type { ItemResult } from "../core/results.ts";
 import type { PreparedPart } from "../storage/preparation.ts";
 import type { ClaimedBatch, Settlement, Storage } from "../storage/storage.ts";
 import { isPassing, sizeOf, type BeforeFlush } from "./before-flush.ts";
 import type { BatchContext } from "./context.ts";
+import type { ItemResults } from "./item-results.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
 import {
   handled,
@@ -21,6 +23,7 @@ import {
   type HandlerEnd,
 } from "./observation.ts";
 import type { Queue } from "./queue.ts";
+import { RunResults } from "./run-results.ts";
 import type { Surroundings } from "./surroundings.ts";
 
 /** Which handler the current code runs in, so that it cannot wait for itself. */
@@ -53,6 +56,7 @@ export class Run {
   readonly #around: Surroundings;
   readonly #abort = new AbortController();
   readonly #failed = new Map<number, unknown>();
+  readonly #results: RunResults;
   /** What `ctx.tx` settled the batch with. */
   #committed: Outcome | undefined;
   /** True while `ctx.tx` may be committing: only its own answer says whether the lease is gone. */
@@ -71,6 +75,7 @@ export class Run {
     this.#storage = storage;
     this.#around = around;
     this.queue = queue;
+    this.#results = new RunResults(queue);
     this.claimed = claimed;
     this.lease = { batch: claimed.batch, token: claimed.token };
   }
@@ -93,6 +98,8 @@ export class Run {
 
   /** Runs the handler to its end, its timeout, or whatever else ends the delivery. */
   async execute(): Promise<RunEnd> {
+    // Lost before its turn came.
+    if (this.#void) return { kind: "void" };
     const { queue } = this;
     const { clock, telemetry } = this.#around;
     const startedAt = clock.monotonicMs();
@@ -100,7 +107,7 @@ export class Run {
     let items: readonly unknown[] = [];
     let result: unknown;
     try {
-      let batch = queue.decode(this.claimed.payloads);
+      let batch = queue.decode(this.claimed.payloads, this.#results.expect);
       if (queue.hooked) items = [...batch];
       if (queue.beforeFlush !== undefined && !this.claimed.prepared) {
         const flushed = await this.#prepare(queue.beforeFlush, batch);
@@ -157,9 +164,10 @@ export class Run {
     );
     if (this.#void) return null;
     if (made.length === 0) return [];
-    const { items, parts } = hook.flushed(claimed, before, made);
-    const members = await this.#keep(parts);
+    const { items, parts, ttls, results } = hook.flushed(claimed, before, made, this.#results.ttls);
+    const members = await this.#keep(parts, results);
     if (members === null) return null;
+    this.#results.replace(ttls);
     const changed = parts === null ? claimed : { ...claimed, ...sizeOf(parts) };
     this.claimed = { ...changed, members, prepared: true };
     this.#preparing = false;
@@ -167,10 +175,13 @@ export class Run {
   }
 
   /** Stores it, for as long as it takes. `null` when the lease is lost. */
-  async #keep(parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null> {
+  async #keep(
+    parts: readonly PreparedPart[] | null,
+    results: readonly ItemResult[],
+  ): Promise<readonly Member[] | null> {
     for (let failures = 1; !this.#void; failures++) {
       try {
-        const members = await this.#storage.prepare(this.lease, parts);
+        const members = await this.#storage.prepare(this.lease, parts, results);
         if (members !== null) return this.#void ? null : members;
         this.lose("LEASE_LOST", "Another process took this batch over before its handler began.");
       } catch (error) {
@@ -195,18 +206,21 @@ export class Run {
   /** `beforeFlush` left every item out. */
   #leftEmpty(): RunEnd {
     this.#ended = true;
-    return { kind: "settle", settlement: { ...this.lease, outcome: { kind: "done" } } };
+    const outcome = this.#results.allLeftOut(this.claimed.members);
+    return { kind: "settle", settlement: { ...this.lease, outcome } };
   }
 
   #outcome(thrown?: { readonly error: unknown }): Outcome {
     const { count, attempt } = this.claimed;
     const verdict = { count, attempt, failed: this.#failed };
     const { retries, onFailure } = this.queue;
-    return settle(
+    const outcome = settle(
       thrown === undefined ? verdict : { ...verdict, thrown },
       { retries, onFailure: this.#preparing ? "retry" : onFailure },
       this.#around.clock.random(),
     );
+    const kept = this.#results.keptWith(outcome, this.claimed.members);
+    return this.queue.keeps && kept.kind === "done" ? { ...kept, keep: true } : kept;
   }
 
   /** After the timeout the attempt has failed, whether or not the handler heeds its signal. */
@@ -252,6 +266,7 @@ export class Run {
       createdAt: new Date(claimed.sealedAt),
       signal: this.#abort.signal,
       fail: (index, error) => this.#fail(index, error),
+      results: (values) => this.#give(values),
       tx: (fn) => this.#transact(fn),
       progress: (percent, note) => this.#progress(percent, note ?? ""),
       log: (level, message, fields) => this.#log(level, message, fields),
@@ -269,6 +284,13 @@ export class Run {
       throw new BatchworkError("TX_OVER", "ctx.fail: ctx.tx has already committed this batch.");
     }
     this.#failed.set(index, error);
+  }
+
+  #give<X>(values: readonly X[]): ItemResults<X> {
+    if (this.#committed !== undefined) {
+      throw new BatchworkError("TX_OVER", "ctx.results: ctx.tx has already committed this batch.");
+    }
+    return this.#results.give(values, this.claimed.count, this.#failed);
   }
 
   async #transact<R>(fn: (tx: never) => R | PromiseLike<R>): Promise<R> {

@@ -3,51 +3,44 @@
  * whole body; everything else only decides when to call it.
  */
 import { hasCode } from "../core/errors.ts";
-import { retryDelayMs } from "../core/retry.ts";
 import type { ClaimedBatch, Exchanged, Settlement, Storage } from "../storage/storage.ts";
-import { turn } from "./clock.ts";
+import { Companions, RECONCILE_BEATS, type Companion } from "./companions.ts";
+import { Definitions } from "./definitions.ts";
 import { processState, type ProcessState } from "./explain.ts";
 import { Incarnation } from "./heartbeat.ts";
 import { Intake, type AddResult, type IntakeItem } from "./intake.ts";
 import { Looks } from "./looks.ts";
 import { Notices } from "./notices.ts";
 import { addedInside, claimed as tellClaimed, landed, settled, trouble } from "./observation.ts";
+import { openQueues } from "./open-queues.ts";
 import { Outbox } from "./outbox.ts";
 import type { Queue } from "./queue.ts";
 import { Run } from "./run.ts";
 import { makeAllDue, waitWhile } from "./shutdown.ts";
 import { Soon } from "./soon.ts";
+import { Starts } from "./starts.ts";
+import { troubleDelayMs } from "./storage-trouble.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Every, Signal } from "./wake.ts";
-
-/**
- * Waits between looks at a storage that fails: 50 ms, doubled up to 4.5 s, with jitter, so that
- * work goes on within 5 s of its return.
- */
-const TROUBLE = {
-  max: Number.POSITIVE_INFINITY,
-  strategy: "exponential",
-  baseDelay: 50,
-  maxDelay: 4500,
-  jitter: 0.5,
-} as const;
-
-/** Every so many beats the leases are compared with those stored, doubt or not. */
-const RECONCILE_BEATS = 6;
 
 export class Runner {
   readonly storage: Storage;
   readonly intake: Intake;
   /** Notified whenever batches were settled, or others may have settled some. */
   readonly progressed = new Signal();
+  /** What runs here beside the batches. */
+  readonly companions = new Companions();
   readonly #around: Surroundings;
   readonly #queues: Queue[] = [];
+  /** Those of batches. */
+  readonly #claimed: Queue[] = [];
   readonly #runs = new Map<number, Run>();
   readonly #incarnation: Incarnation;
   readonly #looks: Looks;
   readonly #poll: Every;
   readonly #notices: Notices;
   readonly #outbox: Outbox;
+  readonly #starts: Starts<Run>;
   #state: "idle" | "started" | "stopping" | "stopped" = "idle";
   #opening: Promise<void> | undefined;
   #defined = 0;
@@ -63,6 +56,8 @@ export class Runner {
     this.storage = storage;
     this.#around = around;
     this.#outbox = new Outbox(around);
+    const remote = storage.announce !== undefined;
+    this.#starts = new Starts(around.clock, remote, (run) => void this.#follow(run));
     this.#looks = new Looks(storage, around, () => void this.#tickSafely());
     this.#incarnation = new Incarnation(storage, around, {
       died: () => this.#loseAll("LEASE_LOST", "This process was taken for dead."),
@@ -71,11 +66,14 @@ export class Runner {
     });
     this.#notices = new Notices(storage, around, this.#queues, () => this.progressed.notify());
     this.#poll = new Every(around.clock, around.pollMs, async () => this.#lookAround());
+    this.companions.add(new Definitions(storage, around, this.#claimed));
     this.intake = new Intake(
       new Soon(around.clock, !storage.durable),
       storage,
       async () => this.ready(),
-      (chunks) => {
+      async (nth) => this.news(nth),
+      (given) => {
+        const chunks = this.companions.landed(given);
         this.#looks.committed(chunks, this.#state === "started");
         landed(chunks);
       },
@@ -93,9 +91,15 @@ export class Runner {
     return processState(this.#state === "started", this.#around);
   }
 
-  /** Adds a definition; it takes part from the next tick on. */
-  register(queue: Queue): void {
+  /** This life of the process in the storage; 0 before `start`. */
+  get incarnation(): number {
+    return this.#incarnation.id;
+  }
+
+  /** Adds a definition; it takes part from the next tick on. A companion claims it by itself. */
+  register(queue: Queue, companion?: Companion): void {
     this.#queues.push(queue);
+    if (companion === undefined) this.#claimed.push(queue);
     this.#looks.now();
   }
 
@@ -122,6 +126,7 @@ export class Runner {
     this.#state = "started";
     this.#poll.start();
     this.#notices.look();
+    this.companions.start();
     this.#looks.now();
   }
 
@@ -165,7 +170,7 @@ export class Runner {
   /** Hands over everything that waits, paused queues apart, for as long as `graceMs` allows. */
   async empty(graceMs: number): Promise<void> {
     if (this.#state !== "started") return;
-    const outstanding = await makeAllDue(this.storage, this.#queues);
+    const outstanding = await makeAllDue(this.storage, this.#claimed);
     await this.#waitWhile(outstanding, graceMs);
   }
 
@@ -177,10 +182,9 @@ export class Runner {
     if (this.#state === "started") this.#state = "stopping";
     const { clock } = this.#around;
     const endAt = clock.monotonicMs() + graceMs;
-    await this.#waitWhile(
-      async () => this.#runs.size > 0 || this.#outbox.waiting.length > 0,
-      graceMs,
-    );
+    const busy = async (): Promise<boolean> =>
+      this.#runs.size > 0 || this.#outbox.waiting.length > 0;
+    await Promise.all([this.#waitWhile(busy, graceMs), this.companions.drain(graceMs)]);
     this.#notices.stop();
     const left = Math.max(0, endAt - clock.monotonicMs());
     await this.#waitWhile(async () => this.#notices.busy, left);
@@ -193,6 +197,7 @@ export class Runner {
     this.#loseAll("STOPPED", "The engine was stopped before the handler ended.");
     await this.#poll.stop();
     await this.#ticking?.catch(() => undefined);
+    await this.companions.close();
     await this.#incarnation.end();
     this.#looks.elsewhere();
     this.progressed.notify();
@@ -205,22 +210,17 @@ export class Runner {
   }
 
   async #open(queues: readonly Queue[]): Promise<void> {
-    const { clock, logger } = this.#around;
-    await this.storage.open({
-      clock,
-      announced: (ms) => this.#looks.heard(ms),
-      warn: (message, fields) => logger.warn(message, fields),
+    await openQueues(this.storage, this.#around, queues, (ms) => {
+      this.#looks.heard(ms);
+      this.companions.look(ms);
     });
-    const definitions = queues.map(({ name, onDead }) => ({ name, notify: onDead !== undefined }));
-    const defined = await this.storage.define(definitions);
-    for (let n = 0; n < queues.length; n++) {
-      (queues[n] as Queue).id = (defined[n] as { readonly id: number }).id;
-    }
+    await this.companions.ready();
   }
 
   /** Batches, or dead letters, of a process that died. */
   #released(): void {
     this.#looks.now();
+    this.companions.look();
     this.#notices.look();
   }
 
@@ -229,6 +229,7 @@ export class Runner {
       if (!this.storage.changed()) return;
       this.progressed.notify();
       this.#looks.now();
+      this.companions.look();
     } catch (error) {
       trouble(this.#around, "warn", "Asking the storage for changes failed.", { error });
     }
@@ -260,7 +261,7 @@ export class Runner {
     }
     const { gate } = this.#around;
     const open = this.#state === "started" && gate.isOpenFor(this);
-    const queues = [...this.#queues];
+    const queues = [...this.#claimed];
     const claims = queues.map((queue) => queue.claim(open));
     if (this.#outbox.waiting.length === 0 && claims.every(({ limit }) => limit === 0)) return;
     const settlements = this.#outbox.take();
@@ -269,7 +270,8 @@ export class Runner {
     for (const { waiting } of queues) waiting.ask();
     try {
       const { id: incarnation } = this.#incarnation;
-      exchanged = await this.storage.exchange({ incarnation, settlements, claims, alone });
+      const request = { incarnation, settlements, claims, alone };
+      exchanged = await this.#starts.exchange(async () => this.storage.exchange(request));
     } catch (error) {
       this.#outbox.giveBack(settlements);
       this.#failed(error);
@@ -279,7 +281,7 @@ export class Runner {
       this.#settled(settlements, exchanged.settled);
       this.#looks.answered(exchanged);
       this.#count(exchanged, queues, open);
-      // The first batch enters the gate before anybody else may ask.
+      // All batches enter the gate before anybody else may ask.
       await this.#dispatch(exchanged);
     } else {
       gate.answer(this, false);
@@ -324,8 +326,7 @@ export class Runner {
   /** The reply is lost or never was one: find out which leases are ours, and try again later. */
   #failed(error: unknown): void {
     this.#failures++;
-    const { clock } = this.#around;
-    const delayMs = retryDelayMs(TROUBLE, this.#failures, clock.random());
+    const delayMs = troubleDelayMs(this.#failures, this.#around.clock.random());
     if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
     trouble(this.#around, "warn", "The storage failed; trying again.", { error, delayMs });
     this.#looks.within(delayMs);
@@ -343,19 +344,13 @@ export class Runner {
   }
 
   async #dispatch({ claimed, suspectWaiting }: Exchanged): Promise<void> {
-    const [first, ...others] = claimed;
     // Claimed while the engine stopped: `close` gives it back.
-    if (first !== undefined && this.#state !== "stopped") this.#run(first);
+    const runs = this.stopped ? [] : claimed.map((batch) => this.#enter(batch));
     this.#around.gate.answer(this, suspectWaiting);
-    for (const batch of others) {
-      // Decoding a full chunk takes about a millisecond: let others have a turn in between.
-      await turn(this.#around.clock);
-      if (this.#state === "stopped") return;
-      this.#run(batch);
-    }
+    await this.#starts.put(runs, { running: this.#runs.size, ended: this.#outbox.waiting.length });
   }
 
-  #run(claimed: ClaimedBatch): void {
+  #enter(claimed: ClaimedBatch): Run {
     const queue = this.#queueOf(claimed);
     tellClaimed(queue, claimed);
     const run = new Run(this.storage, this.#around, queue, claimed);
@@ -364,7 +359,7 @@ export class Runner {
     this.#runs.get(claimed.batch)?.lose("LEASE_LOST", "The batch was claimed again.");
     this.#runs.set(claimed.batch, run);
     this.#around.gate.enter(claimed.alone);
-    void this.#follow(run);
+    return run;
   }
 
   async #follow(run: Run): Promise<void> {
@@ -385,12 +380,15 @@ export class Runner {
 
   #loseAll(code: "LEASE_LOST" | "STOPPED", message: string): void {
     for (const run of this.#runs.values()) run.lose(code, message);
+    this.companions.lose(code, message);
   }
 
   /** Now and then: leases are compared, and letters whose `onDead` failed come up again. */
   #afterBeat(): void {
     this.#beats++;
-    if (this.#beats % RECONCILE_BEATS === 0) {
+    const doubt = this.#beats % RECONCILE_BEATS === 0;
+    this.companions.beat(doubt);
+    if (doubt) {
       this.#doubt = true;
       this.#looks.now();
       this.#notices.look();

@@ -38,4 +38,6 @@ export interface FinishedRow {
   readonly finishedAt: number;
   /** What items of its last attempt failed with; `null` when each of them succeeded. */
   readonly error: StoredError | null;
+  /** True where its items are kept: `replay` would hand them over again. */
+  readonly kept: boolean;
 }

@@ -7,6 +7,7 @@
  */
 import type { Lease } from "../core/lease.ts";
 import type { Member } from "../core/members.ts";
+import type { ItemResult } from "../core/results.ts";
 import type { Payload } from "./storage.ts";
 
 export interface Preparation {
@@ -17,9 +18,13 @@ export interface Preparation {
    *
    * Resolves with the members of the batch from now on, or with `null` when the lease is lost: then
    * nothing changed. Neither does anything change when the batch is prepared already; that is how a
-   * caller tries again after a failure.
+   * caller tries again after a failure. `results` are kept with the change (`results.ts`).
    */
-  prepare(lease: Lease, parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null>;
+  prepare(
+    lease: Lease,
+    parts: readonly PreparedPart[] | null,
+    results?: readonly ItemResult[],
+  ): Promise<readonly Member[] | null>;
 }
 
 /** Items that are stored as a chunk of their own; at least one. */

@@ -75,6 +75,18 @@ export interface PromotionRows {
     /** Until when it is held; `null` until its item ended. */
     readonly expiresInMs: number | null;
   };
+  /** What became of items that were submitted, as long as it is kept. */
+  readonly results: {
+    readonly queue: string;
+    readonly chunk: number;
+    readonly index: number;
+    readonly kind: string;
+    readonly value: string | null;
+    readonly error: string | null;
+    readonly endedAt: number;
+    /** How much longer it is kept; `null` for ever. */
+    readonly expiresInMs: number | null;
+  };
 }
 
 /**

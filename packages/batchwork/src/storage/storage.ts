@@ -18,12 +18,12 @@ import type { Lease } from "../core/lease.ts";
 import type { Member } from "../core/members.ts";
 import type { Outcome } from "../core/settle.ts";
 import type { Deduplicated } from "./deduplication.ts";
-import type { History } from "./history.ts";
-import type { KeyedIntake } from "./keyed.ts";
-import type { Preparation, Prepared } from "./preparation.ts";
-import type { Throttled, Throttling } from "./throttling.ts";
+import type { StorageParts } from "./parts.ts";
+import type { Limited } from "./pending.ts";
+import type { Prepared } from "./preparation.ts";
+import type { Throttled } from "./throttling.ts";
 
-export interface Storage extends KeyedIntake, Preparation, Throttling, History {
+export interface Storage extends StorageParts {
   /** `"text"` keeps items as encoded text; `"reference"` keeps the values themselves (memory). */
   readonly payload: "text" | "reference";
 
@@ -235,7 +235,7 @@ export interface QueueInfo {
 /** Encoded items as text (see `core/codec.ts`), or the values themselves. */
 export type Payload = string | readonly unknown[];
 
-export interface NewChunk extends Deduplicated {
+export interface NewChunk extends Deduplicated, Limited {
   /** As `reserve` gave it out; without it, the next one. */
   readonly id?: number;
   readonly queue: number;

@@ -8,6 +8,7 @@ import {
   type OpenedStorage,
   type StorageTraits,
 } from "./conformance/fixture.ts";
+import { definitionCases } from "./conformance/definitions.ts";
 import { deduplicationCases } from "./conformance/deduplication.ts";
 import { flushCases } from "./conformance/flush.ts";
 import { groupCases } from "./conformance/groups.ts";
@@ -16,9 +17,20 @@ import { keyLifeCases } from "./conformance/key-lives.ts";
 import { keyCases } from "./conformance/keys.ts";
 import { keysInsideCases } from "./conformance/keys-inside.ts";
 import { leaseCases } from "./conformance/leases.ts";
+import { loopControlCases } from "./conformance/loop-control.ts";
+import { loopCases } from "./conformance/loops.ts";
+import { asyncLoopCases, loopInsideCases } from "./conformance/loops-inside.ts";
+import { poolCancelCases } from "./conformance/pool-cancels.ts";
+import { poolLeaseCases } from "./conformance/pool-leases.ts";
+import { poolLimitCases } from "./conformance/pool-limits.ts";
+import { poolSettleCases } from "./conformance/pool-settling.ts";
+import { poolCases } from "./conformance/pools.ts";
+import { pendingCases } from "./conformance/pending.ts";
 import { preparationCases } from "./conformance/preparation.ts";
 import { preparationKeyCases } from "./conformance/preparation-keys.ts";
 import { queueCases } from "./conformance/queues.ts";
+import { resultCases } from "./conformance/results.ts";
+import { retentionCases } from "./conformance/retention.ts";
 import { sealingCases } from "./conformance/sealing.ts";
 import { settleCases } from "./conformance/settle.ts";
 import { exactNewsCases, sharingCases } from "./conformance/sharing.ts";
@@ -49,6 +61,7 @@ function topicsFor({ time, transactions, news }: StorageTraits): Readonly<Record
     ...TOPICS,
     "time of its own kind": time === "process" ? processClockCases : databaseClockCases,
     "transact of its own kind": transactions === "sync" ? syncCases : asyncCases,
+    ...(transactions === "async" ? { "loops in open transactions": asyncLoopCases } : {}),
     ...(news === "exact" ? { "news of others": exactNewsCases } : {}),
   };
 }
@@ -71,9 +84,21 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   "keys inside transactions": keysInsideCases,
   "prepared batches": preparationCases,
   "keys of prepared batches": preparationKeyCases,
+  results: resultCases,
   throttle: throttleCases,
+  pending: pendingCases,
+  retention: retentionCases,
+  definitions: definitionCases,
   deduplication: deduplicationCases,
+  pools: poolCases,
+  "settling tasks": poolSettleCases,
+  "limits of pools": poolLimitCases,
+  "cancelled tasks": poolCancelCases,
+  "leases of tasks": poolLeaseCases,
   transact: transactCases,
+  loops: loopCases,
+  "control of loops": loopControlCases,
+  "loops in transactions": loopInsideCases,
   "two storages on the same data": sharingCases,
 };
 

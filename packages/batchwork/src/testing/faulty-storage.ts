@@ -1,12 +1,18 @@
 /** A storage that fails and dawdles on a schedule, for tests of what the engine does then. */
 import type { Clock } from "../core/clock.ts";
+import type { SharedDefinition } from "../core/definition.ts";
 import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../core/keyed.ts";
 import type { Lease } from "../core/lease.ts";
 import type { Throttle } from "../core/throttle.ts";
 import type { Member } from "../core/members.ts";
+import type { ItemResult } from "../core/results.ts";
+import type { Agreement, Proposal } from "../storage/definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../storage/history.ts";
 import type { PreparedPart } from "../storage/preparation.ts";
+import { FaultyLoops, type LoopMethod } from "./faulty-loops.ts";
+import { FaultyPools, type PoolMethod } from "./faulty-pools.ts";
+import type { FoundResult } from "../storage/results.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -24,9 +30,16 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage/storage.ts";
+import type { TableStorage } from "../storage/tables.ts";
 
 /** A method of the port that can be made to fail. The hints, `changed` and `announce`, cannot. */
-export type StorageMethod = Exclude<keyof Storage, "payload" | "durable" | "changed" | "announce">;
+export type StorageMethod =
+  | Exclude<
+      keyof Storage,
+      "payload" | "durable" | "changed" | "announce" | "tables" | "loops" | "pools"
+    >
+  | LoopMethod
+  | PoolMethod;
 
 /** One call, as the schedule sees it. */
 export interface StorageCall {
@@ -89,6 +102,9 @@ export function faultyStorage(inner: Storage, options: FaultOptions): Storage {
 class FaultyStorage implements Storage {
   readonly payload: "text" | "reference";
   readonly durable: boolean;
+  readonly loops: FaultyLoops;
+  readonly tables?: TableStorage;
+  readonly pools: FaultyPools;
   /** Only where the storage has it. */
   announce?: (ms: number) => void;
   readonly #inner: Storage;
@@ -103,6 +119,12 @@ class FaultyStorage implements Storage {
     this.#inner = inner;
     this.#schedule = options.schedule;
     this.#clock = options.clock;
+    if (inner.tables !== undefined) this.tables = inner.tables;
+    this.loops = new FaultyLoops(inner.loops, {
+      call: (method, run) => this.#call(method, run),
+      callSync: (method, run) => this.#callSync(method, run),
+    });
+    this.pools = new FaultyPools(inner.pools, (method, run) => this.#call(method, run));
     if (inner.announce !== undefined) this.announce = (ms) => inner.announce?.(ms);
   }
 
@@ -158,8 +180,16 @@ class FaultyStorage implements Storage {
     return this.#call("appendWithin", () => this.#inner.appendWithin(tx, chunks));
   }
 
-  prepare(lease: Lease, parts: readonly PreparedPart[] | null): Promise<readonly Member[] | null> {
-    return this.#call("prepare", () => this.#inner.prepare(lease, parts));
+  prepare(
+    lease: Lease,
+    parts: readonly PreparedPart[] | null,
+    results?: readonly ItemResult[],
+  ): Promise<readonly Member[] | null> {
+    return this.#call("prepare", () => this.#inner.prepare(lease, parts, results));
+  }
+
+  findResults(queue: number, ids: readonly string[]): Promise<FoundResult[]> {
+    return this.#call("findResults", () => this.#inner.findResults(queue, ids));
   }
 
   transact<R>(request: Transact<R>): Promise<R> {
@@ -216,6 +246,18 @@ class FaultyStorage implements Storage {
 
   history(query: HistoryQuery): Promise<FinishedRow[]> {
     return this.#call("history", () => this.#inner.history(query));
+  }
+
+  replay(queue: number, batch: number): Promise<number | null> {
+    return this.#call("replay", () => this.#inner.replay(queue, batch));
+  }
+
+  propose(proposals: readonly Proposal[]): Promise<Agreement[]> {
+    return this.#call("propose", () => this.#inner.propose(proposals));
+  }
+
+  agreed(queues: readonly number[]): Promise<(SharedDefinition | null)[]> {
+    return this.#call("agreed", () => this.#inner.agreed(queues));
   }
 
   deadLetters(query: DeadQuery): Promise<DeadRow[]> {

@@ -50,6 +50,7 @@ describe("nothing is encoded at once when there is", () => {
     "a date": [{}, { at: new Date(0) }],
     "something that cannot be stored": [{ a: () => 1 }, {}],
     "a key like that of the rich format": [{ "\u0000rich": 1 }, {}],
+    "a key like that of a submitted item": [{ "\u0000result": 1 }, {}],
     "an accessor that throws the second time": [throwingTheSecondTime(), {}],
   };
 

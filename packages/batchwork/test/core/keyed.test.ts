@@ -12,6 +12,7 @@ class Store {
   readonly chunks: { readonly group: string; readonly values: readonly unknown[] }[] = [];
   readonly held = new Map<string, HeldKey>();
   readonly asked: string[] = [];
+  room = { items: 2, bytes: 100 };
 
   append(append: KeyedAppend): ReturnType<typeof appendKeyed> {
     return appendKeyed(append, {
@@ -19,6 +20,10 @@ class Store {
       find: (queue, key) => {
         this.asked.push(`${queue}/${key}`);
         return this.held.get(`${queue}/${key}`);
+      },
+      room: (queue) => {
+        this.asked.push(`room of ${queue}`);
+        return this.room;
       },
       append: ({ group }, items) =>
         this.chunks.push({ group, values: items.map(({ value }) => value) }),
@@ -120,5 +125,57 @@ describe("appending with keys", () => {
     const store = new Store();
     expect(store.append({ chunks: [], items: [] })).toEqual([]);
     expect(store.chunks).toEqual([]);
+  });
+});
+
+describe("limits of keyed appends", () => {
+  const limit = { items: 2, bytes: 100 };
+
+  function limited(
+    items: readonly (readonly [call: number, chunk: number, key: string | null, value: string])[],
+  ): KeyedAppend {
+    const { chunks, ...rest } = request(items);
+    return { ...rest, chunks: chunks.map((chunk) => ({ ...chunk, limit })) };
+  }
+
+  test("are kept call by call, and later calls see what earlier ones took", () => {
+    const store = new Store();
+    const answers = store.append(
+      limited([
+        [0, 0, "a", "1"],
+        [1, 0, "b", "1"],
+        [1, 1, null, "1"],
+        [2, 1, "c", "1"],
+        [3, 0, "d", "1"],
+      ]),
+    );
+    expect(answers.map(({ kind }) => kind)).toEqual(["stored", "full", "stored", "full"]);
+    expect(answers[1]).toEqual({
+      kind: "full",
+      room: { items: 1, bytes: 99 },
+      need: { items: 2, bytes: 2 },
+    });
+    expect(store.asked.filter((asked) => asked.startsWith("room"))).toEqual(["room of 1"]);
+    expect(store.chunks.map(({ values }) => values.length)).toEqual([1, 1]);
+  });
+
+  test("let duplicates through when there is no room at all", () => {
+    const store = new Store();
+    store.append(limited([[0, 0, "a", "1"]]));
+    store.room = { items: 0, bytes: 0 };
+    const [held, full] = store.append(
+      limited([
+        [0, 0, "a", "1"],
+        [1, 0, "b", "1"],
+      ]),
+    );
+    expect(held).toMatchObject({ kind: "stored", places: [{ duplicate: true }] });
+    expect(full?.kind).toBe("full");
+  });
+
+  test("are not asked for where there are none", () => {
+    const store = new Store();
+    store.append(request([[0, 0, "a", "1"]]));
+    expect(store.asked).toEqual(["1/a"]);
   });
 });

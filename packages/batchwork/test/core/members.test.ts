@@ -9,6 +9,7 @@ import {
   itemCount,
   itemId,
   itemIds,
+  knownPlaceOf,
   memberCount,
   packMembers,
   placeOf,
@@ -73,6 +74,13 @@ describe("members", () => {
 
   test("an id says where its item was appended", () => {
     expect(placeOf(itemId(12, 34))).toEqual({ chunk: 12, index: 34 });
+  });
+
+  test("an id that cannot be one has no place", () => {
+    expect(knownPlaceOf(itemId(12, 34))).toEqual({ chunk: 12, index: 34 });
+    for (const id of ["", "1", "1:", ":1", "0:1", "1:-1", "x:1", "1:2:3", " 1:2", "1e3:0"]) {
+      expect(knownPlaceOf(id)).toBeNull();
+    }
   });
 
   test("are runs wherever their indices follow one another", () => {

@@ -110,8 +110,13 @@ describe("the options of a batch", () => {
       },
       onFailure: "retry",
       timeout: undefined,
+      maxPending: undefined,
+      removeOnComplete: undefined,
+      removeOnFail: undefined,
+      version: 1,
       persist: true,
       keyTtlMs: 86_400_000,
+      resultTtlMs: 86_400_000,
       tags: [],
       deadLetter: { enabled: false },
     });
@@ -129,13 +134,16 @@ describe("the options of a batch", () => {
       timeout: 1,
       persist: false,
       keyTtlMs: 0,
+      resultTtlMs: 0,
       tags: ["a"],
       deadLetter: { enabled: true },
     };
-    expect(batch({ ...given, groupBy: nothing })).toEqual({ name: "orders", ...given });
-    const keyTtlMs = Number.POSITIVE_INFINITY;
+    const unset = { maxPending: undefined, removeOnComplete: undefined, removeOnFail: undefined };
+    const rest = { name: "orders", version: 1, ...unset };
+    expect(batch({ ...given, groupBy: nothing })).toEqual({ ...rest, ...given });
+    const [keyTtlMs, resultTtlMs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
     const maxBytes = 2 ** 53 - 1;
-    const other = { maxSize: 100_000, maxWaitMs: 31_536_000_000, maxBytes, keyTtlMs };
+    const other = { maxSize: 100_000, maxWaitMs: 31_536_000_000, maxBytes, keyTtlMs, resultTtlMs };
     expect(batch(other)).toMatchObject(other);
   });
 

@@ -69,8 +69,21 @@ const TABLES = [
   "incarnations",
   "dead",
   "keys",
+  "results",
+  "kept",
+  "budgets",
+  "pools",
+  "slices",
+  "serial_keys",
+  "key_news",
+  "cancels",
+  "task_results",
   "deliveries",
   "dedup_keys",
+  "loops",
+  "loop_pings",
+  "loop_dead",
+  "loop_notes",
 ];
 
 /** Empties the schema: much quicker than another one, whose functions every connection compiles. */

@@ -13,7 +13,7 @@ declare module "vitest" {
 }
 
 /** Files that need the server have this in their path. */
-const NEEDED = /postgres.*\.test\.ts$/;
+const NEEDED = /(?:postgres|runtime\/pools).*\.test\.ts$/;
 
 export async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const { filenamePattern } = project.vitest as { readonly filenamePattern?: string[] };

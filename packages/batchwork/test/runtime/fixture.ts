@@ -45,7 +45,7 @@ export interface UserHandle {
 }
 
 /** The clock as one process sees it: a stopped process misses its timers, but time passes. */
-class ProcessClock implements Clock {
+export class ProcessClock implements Clock {
   /** Replaced by tests that need to know what is drawn. */
   random: () => number;
   readonly #clock: ManualClock;

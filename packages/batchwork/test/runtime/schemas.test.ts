@@ -200,7 +200,7 @@ test("add takes the schema's input, and the handler gets its output", () => {
       onDead: (job) => expectTypeOf(job.items).toEqualTypeOf<readonly { at: Date }[]>(),
     },
   });
-  expectTypeOf(batch).toEqualTypeOf<Batch<{ at: string }, { at: Date }>>();
+  expectTypeOf(batch).toEqualTypeOf<Batch<{ at: string }, { at: Date }, void>>();
   expectTypeOf<Parameters<(typeof batch)["add"]>[0]>().toEqualTypeOf<{ at: string }>();
   const other = f.process().bw.batch({
     ...LIMITS,

@@ -4,6 +4,7 @@ import { appendKeyed, type KeyedAnswer, type KeyedAppend } from "../../core/keye
 import { prepare, type Prepared } from "./append.ts";
 import type { MemoryData } from "./data.ts";
 import { HeldRecord } from "./keys.ts";
+import { roomOfQueue } from "./pending.ts";
 import type { Queue } from "./queue.ts";
 import type { Chunk } from "./waiting.ts";
 
@@ -32,6 +33,7 @@ export class StagedKeys {
         const queue = data.queue(id);
         return this.#records.get(queue)?.get(key)?.held ?? queue.keys.heldAt(this.#now, key);
       },
+      room: (id, limit) => roomOfQueue(data.queue(id), limit, prepared),
       append: ({ queue, group, dueInMs }, items) => {
         let bytes = 0;
         for (const item of items) bytes += item.bytes;

@@ -2,8 +2,9 @@
 import type { AppendedChunk, NewChunk } from "../storage.ts";
 import type { MemoryData } from "./data.ts";
 import { holdKeys } from "./dedup.ts";
+import { checkRoom } from "./pending.ts";
 import type { Queue } from "./queue.ts";
-import type { Chunk } from "./waiting.ts";
+import { sizeOf, type Chunk } from "./waiting.ts";
 
 /** A chunk on its way into its group. */
 export interface Prepared {
@@ -12,8 +13,17 @@ export interface Prepared {
   readonly chunk: Chunk;
 }
 
-/** Reads everything and gives out the ids. Throws before anything is changed, or not at all. */
-export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: number): Prepared[] {
+/**
+ * Reads everything and gives out the ids. Throws before anything is changed, or not at all.
+ * `staged` is appended with it.
+ */
+export function prepare(
+  data: MemoryData,
+  chunks: readonly NewChunk[],
+  now: number,
+  staged: readonly Prepared[] = [],
+): Prepared[] {
+  checkRoom(data, chunks, staged);
   const prepared: Prepared[] = [];
   let id = data.lastChunk;
   for (const { id: reserved, queue, group, count, bytes, payload, dueInMs, ...more } of chunks) {
@@ -39,9 +49,15 @@ export function prepare(data: MemoryData, chunks: readonly NewChunk[], now: numb
 /** Puts prepared chunks where claims find them. */
 export function commitAppend(prepared: readonly Prepared[], now: number): void {
   for (const { queue, group: name, chunk } of prepared) {
+    if (queue.pool !== null) {
+      queue.pending.add(chunk.count, chunk.bytes);
+      queue.pool.append(name, chunk, now);
+      continue;
+    }
     const group = queue.group(name);
     if (!holdKeys(group, chunk)) continue;
     group.waiting.push(chunk);
+    queue.pending.add(sizeOf(chunk), chunk.bytes);
     group.requeue(now);
   }
 }

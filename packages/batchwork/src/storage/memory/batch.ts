@@ -22,6 +22,13 @@ export interface Sealed {
   readonly firstChunk: number;
 }
 
+/** What a batch has from the one that its items were in before. */
+export interface Origin {
+  readonly id: number;
+  readonly rootId: number;
+  readonly prepared: boolean;
+}
+
 /** Who holds a batch. */
 export interface Holding {
   readonly incarnation: number;
@@ -57,7 +64,7 @@ export class Batch implements HeapNode {
   /** The last token under which an attempt was settled, for callers that lost the reply. */
   settledToken: number | null = null;
 
-  constructor(id: number, content: Sealed, parent: Batch | null) {
+  constructor(id: number, content: Sealed, parent: Origin | null) {
     this.id = id;
     this.order = id;
     this.content = content;

@@ -2,7 +2,9 @@
 import { BatchworkError } from "../../core/errors.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Batch } from "./batch.ts";
+import { Loops } from "./loops.ts";
 import { Queue } from "./queue.ts";
+import type { Slice } from "./slice.ts";
 
 /** Finished batches whose settlement is remembered, for callers that lost the reply. */
 const SETTLED_KEPT = 1024;
@@ -15,12 +17,18 @@ export class MemoryData {
   commits = 0;
   lastChunk = 0;
   lastBatch = 0;
+  lastSlice = 0;
   lastDead = 0;
   lastIncarnation = 0;
   /** Batches that are not done. */
   readonly batches = new Map<number, Batch>();
+  /** Slices of tasks that are not over. */
+  readonly slices = new Map<number, Slice>();
+  /** Leased ones of which tasks were cancelled. */
+  readonly canceling = new Set<Slice>();
   /** Live incarnations, and when they expire. */
   readonly incarnations = new Map<number, number>();
+  readonly loops = new Loops();
   readonly #names = new Map<string, Queue>();
   readonly #queues: Queue[] = [];
   readonly #settledBatches = new Float64Array(SETTLED_KEPT);

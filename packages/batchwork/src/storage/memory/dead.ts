@@ -3,6 +3,7 @@ import { joinItems } from "../../core/codec.ts";
 import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX } from "../../core/limits.ts";
 import { idAt, indexAt, memberCount } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
+import { deathsToKeep } from "../../core/submitted.ts";
 import type { DeadQuery, DeadRow, NewChunk, Payload } from "../storage.ts";
 import { commitAppend, prepare } from "./append.ts";
 import type { Batch } from "./batch.ts";
@@ -81,6 +82,21 @@ export class DeadLetters {
     return rows;
   }
 
+  /**
+   * The letters beyond the latest `count`, and those from before `oldest`; with `notify`, only
+   * those that `onDead` was told of.
+   */
+  beyond(count: number, oldest: number, notify: boolean): number[] {
+    let left = this.#letters.size;
+    const ids: number[] = [];
+    for (const [id, { row }] of this.#letters) {
+      const kept = left-- <= count && row.diedAt > oldest;
+      if (kept) break;
+      if (!notify || !this.#untold.has(id)) ids.push(id);
+    }
+    return ids;
+  }
+
   acknowledge(id: number): void {
     this.#untold.delete(id);
   }
@@ -97,7 +113,8 @@ export function bury(
   if (dead.length === 0) return;
   const { group } = batch.content;
   const places = placesOf(batch);
-  for (const { position, error } of dead) {
+  for (const one of dead) {
+    const { position, error } = one;
     const { chunk, index, id } = places[position] as Place;
     const items = { from: index, count: 1 };
     const row: DeadRow = {
@@ -119,6 +136,8 @@ export function bury(
       whole: chunk.count === 1,
     });
     group.queue.dead.add({ row, key: chunk.keys?.[index] ?? null, bytes, tellAt: now });
+    const item = typeof row.payload === "string" ? row.payload : row.payload[0];
+    group.queue.results.keep(deathsToKeep([id], [item], [one]), now);
   }
 }
 
@@ -186,7 +205,7 @@ function redrivenChunk(letters: readonly Letter[]): NewChunk {
   };
 }
 
-function joined(payloads: readonly Payload[]): Payload {
+export function joined(payloads: readonly Payload[]): Payload {
   return typeof payloads[0] === "string" ? joinItems(payloads as string[]) : payloads.flat();
 }
 

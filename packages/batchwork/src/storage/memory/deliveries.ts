@@ -28,10 +28,10 @@ export class Deliveries {
     return (this.#log.first?.at ?? now) + throttle.durationMs;
   }
 
-  note(now: number): void {
+  note(now: number, count = 1): void {
     const { last } = this.#log;
-    this.#count++;
-    if (last?.at === now) last.count++;
-    else this.#log.push({ at: now, count: 1 });
+    this.#count += count;
+    if (last?.at === now) last.count += count;
+    else this.#log.push({ at: now, count });
   }
 }

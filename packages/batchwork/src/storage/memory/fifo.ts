@@ -20,6 +20,15 @@ export class Fifo<T> {
     return this.size === 0 ? undefined : this.#entries.at(-1);
   }
 
+  /** The first entry that is meant. */
+  find(isMeant: (entry: T) => boolean): T | undefined {
+    for (let n = this.#front; n < this.#entries.length; n++) {
+      const entry = this.#entries[n] as T;
+      if (isMeant(entry)) return entry;
+    }
+    return undefined;
+  }
+
   push(entry: T): void {
     this.#entries.push(entry);
   }

@@ -4,9 +4,11 @@ import { hasExpired, isDeadly, type Lease } from "../../core/lease.ts";
 import type { Reaped } from "../storage.ts";
 import type { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
+import { absolveSlices, crashSlices, reconcileSlices } from "./pool-leases.ts";
 import { bury } from "./dead.ts";
+import { forgetLetters } from "./retention.ts";
 
-/** Empty groups, and keys held no longer, that one reap forgets in each queue at most. */
+/** Empty groups, keys and results that one reap forgets in each queue at most. */
 const FORGET_MAX = 10_000;
 
 export function enroll(data: MemoryData, leaseMs: number, now: number): number {
@@ -31,6 +33,7 @@ export function reap(data: MemoryData, maxCrashes: number, now: number): Reaped 
   for (const [incarnation, expiresAt] of data.incarnations) {
     if (!hasExpired(expiresAt, now)) continue;
     data.incarnations.delete(incarnation);
+    data.loops.crash(incarnation);
     incarnations.push(incarnation);
   }
   let released = 0;
@@ -46,10 +49,17 @@ export function reap(data: MemoryData, maxCrashes: number, now: number): Reaped 
       }
       batch.content.group.requeue(now);
     }
+    const slices = crashSlices({ data, now }, incarnation, maxCrashes);
+    released += slices.released;
+    dead += slices.dead;
   }
   for (const queue of data.queues) {
     queue.forgetIdle(FORGET_MAX);
     queue.keys.forget(now, FORGET_MAX);
+    queue.results.forget(now, FORGET_MAX);
+    queue.pool?.results.forget(now, FORGET_MAX);
+    queue.finished.forget(now, FORGET_MAX);
+    forgetLetters(queue, now, FORGET_MAX);
   }
   let nextAt = Number.POSITIVE_INFINITY;
   for (const expiresAt of data.incarnations.values()) nextAt = Math.min(nextAt, expiresAt);
@@ -63,6 +73,7 @@ export function absolve(data: MemoryData, incarnation: number, now: number): voi
     batch.forgive();
     batch.content.group.requeue(now);
   }
+  absolveSlices({ data, now }, incarnation);
 }
 
 /** Releases what the incarnation holds unknowingly; returns what it only believes to hold. */
@@ -91,6 +102,8 @@ export function release(data: MemoryData, leases: readonly Lease[], now: number)
 
 export function retire(data: MemoryData, incarnation: number, now: number): void {
   data.incarnations.delete(incarnation);
+  data.loops.releaseAll(incarnation);
+  reconcileSlices({ data, now }, incarnation, []);
   for (const batch of heldBy(data, incarnation)) giveBack(batch, now);
 }
 
@@ -111,6 +124,8 @@ function buryAll(data: MemoryData, batch: Batch, now: number): void {
   batch.finish();
   batch.content.group.queue.finished.add(batch, error, now);
   data.batches.delete(batch.id);
+  const { group, count, bytes } = batch.content;
+  group.queue.pending.remove(count, bytes);
 }
 
 /** Without a stack: it would show this file, where nothing is wrong. */

@@ -1,6 +1,7 @@
 /** What `beforeFlush` made of a batch takes the place of its items. */
 import type { Lease } from "../../core/lease.ts";
 import { itemId, itemIds, type Member } from "../../core/members.ts";
+import type { ItemResult } from "../../core/results.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type { Batch } from "./batch.ts";
 import type { MemoryData } from "./data.ts";
@@ -12,12 +13,14 @@ export function prepareBatch(
   data: MemoryData,
   lease: Lease,
   parts: readonly PreparedPart[] | null,
+  results: readonly ItemResult[],
   now: number,
 ): readonly Member[] | null {
   const batch = data.batches.get(lease.batch);
   if (!batch?.isLeasedUnder(lease)) return null;
   if (batch.prepared) return batch.content.members;
   batch.prepared = true;
+  batch.content.group.queue.results.keep(results, now);
   if (parts !== null) replaceItems(data, batch, parts, now);
   return batch.content.members;
 }
@@ -55,8 +58,11 @@ function replaceItems(
     count += part.count;
     bytes += part.bytes;
   }
-  const { keys } = batch.content.group.queue;
+  const { group } = batch.content;
+  const { keys } = group.queue;
   for (const record of records.values()) keys.ended(record, now);
+  group.queue.pending.remove(batch.content.count, batch.content.bytes);
+  group.queue.pending.add(count, bytes);
   batch.content = { ...batch.content, members, chunks, count, bytes };
 }
 

@@ -1,4 +1,5 @@
 /** One queue: its groups, the two lines in which they wait, and its dead letters. */
+import type { SharedDefinition } from "../../core/definition.ts";
 import type { BatchCaps } from "../../core/flush.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { QueueClaim } from "../storage.ts";
@@ -9,6 +10,9 @@ import { Group, type Turn } from "./group.ts";
 import { Finished } from "./history.ts";
 import { Heap } from "./heap.ts";
 import { Keys } from "./keys.ts";
+import type { Pool } from "./pool.ts";
+import { Pending } from "./pending.ts";
+import { Results } from "./results.ts";
 
 /** What the latest claim said about the queue's batches. */
 export interface QueueCaps extends BatchCaps {
@@ -39,7 +43,13 @@ export class Queue {
   readonly suspects = new Set<Batch>();
   readonly dead = new DeadLetters();
   readonly keys = new Keys();
+  readonly results = new Results();
   readonly finished = new Finished();
+  /** Its tasks, where it is a pool. */
+  pool: Pool | null = null;
+  readonly pending = new Pending();
+  /** What processes have agreed on; `null` while nobody proposed anything. */
+  definition: SharedDefinition | null = null;
   /** Groups that were empty when last touched. */
   readonly idle: Group[] = [];
   /** Batches that wait, suspects included. */

@@ -7,6 +7,7 @@ import type { MemoryData } from "./data.ts";
 import { bury } from "./dead.ts";
 import { endKeys } from "./keys.ts";
 import { memberBytes } from "./payload.ts";
+import { itemsToKeep } from "./retention.ts";
 import type { Chunk } from "./waiting.ts";
 
 /** True when the outcome counts: now, or because this very settlement was carried out before. */
@@ -26,10 +27,14 @@ export function settleBatch(
   } else {
     if (outcome.kind === "split") split(data, batch, outcome, now);
     endKeys(batch, outcome, now);
+    const { queue } = batch.content.group;
+    if (outcome.results !== undefined) queue.results.keep(outcome.results, now);
     batch.finish();
     const error = outcome.kind === "split" ? outcome.error : null;
-    batch.content.group.queue.finished.add(batch, error, now);
+    const items = outcome.kind === "done" && outcome.keep === true ? itemsToKeep(batch) : null;
+    queue.finished.add(batch, error, now, items);
     data.batches.delete(batch.id);
+    queue.pending.remove(batch.content.count, batch.content.bytes);
     data.rememberSettled(batch.id, lease.token);
   }
   batch.content.group.requeue(now);
@@ -66,4 +71,5 @@ function addChild(data: MemoryData, parent: Batch, child: Child, now: number): v
   batch.attempt = child.attempt;
   batch.waitFirst(now + child.delayMs);
   data.batches.set(batch.id, batch);
+  group.queue.pending.add(count, bytes);
 }

@@ -1,12 +1,16 @@
 /** The storage port over {@link MemoryData}: reads the clock and counts commits, no more. */
 import { advanceClock, type Clock, type ClockReading } from "../../core/clock.ts";
+import { prevails, type SharedDefinition } from "../../core/definition.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Member } from "../../core/members.ts";
+import type { ItemResult } from "../../core/results.ts";
 import type { Throttle } from "../../core/throttle.ts";
+import type { Agreement, Proposal } from "../definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
+import type { FoundResult } from "../results.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -30,7 +34,11 @@ import type { MemoryData } from "./data.ts";
 import { discard, redrive } from "./dead.ts";
 import { exchange } from "./exchange.ts";
 import * as leases from "./leases.ts";
+import { MemoryLoops } from "./loop-storage.ts";
+import { MemoryPools } from "./pools.ts";
 import { prepareBatch } from "./preparation.ts";
+import { findResults } from "./results.ts";
+import { replay } from "./retention.ts";
 import * as status from "./status.ts";
 import { appendInside, appendKeyedInside, transact } from "./transact.ts";
 
@@ -41,6 +49,8 @@ import { appendInside, appendKeyedInside, transact } from "./transact.ts";
 export class MemoryStorage implements Storage {
   readonly payload: "text" | "reference";
   readonly durable = false;
+  readonly loops: MemoryLoops;
+  readonly pools: MemoryPools;
   readonly #data: MemoryData;
   #clock: Clock | null = null;
   #reading: ClockReading = { at: 0, monotonicMs: 0 };
@@ -52,6 +62,15 @@ export class MemoryStorage implements Storage {
     this.payload = data.payload;
     this.#data = data;
     this.#seen = data.commits;
+    this.loops = new MemoryLoops(
+      data,
+      () => this.#now(),
+      () => this.#commit(),
+    );
+    this.pools = new MemoryPools({
+      scene: () => ({ data, now: this.#now() }),
+      commit: () => this.#commit(),
+    });
   }
 
   /** Another storage on the same data, as a second process has; opened and closed by itself. */
@@ -149,10 +168,15 @@ export class MemoryStorage implements Storage {
   async prepare(
     lease: Lease,
     parts: readonly PreparedPart[] | null,
+    results: readonly ItemResult[] = [],
   ): Promise<readonly Member[] | null> {
-    const members = prepareBatch(this.#data, lease, parts, this.#now());
+    const members = prepareBatch(this.#data, lease, parts, results, this.#now());
     if (members !== null) this.#commit();
     return members;
+  }
+
+  async findResults(queue: number, ids: readonly string[]): Promise<FoundResult[]> {
+    return findResults(this.#data, this.#data.queue(queue), ids, this.#now());
   }
 
   async transact<R>(request: Transact<R>): Promise<R> {
@@ -218,6 +242,30 @@ export class MemoryStorage implements Storage {
 
   async history(query: HistoryQuery): Promise<FinishedRow[]> {
     return this.#data.queue(query.queue).finished.list(query);
+  }
+
+  async replay(queue: number, batch: number): Promise<number | null> {
+    const now = this.#now();
+    const id = replay(this.#data, this.#data.queue(queue), batch, now);
+    if (id !== null) this.#commit();
+    return id;
+  }
+
+  async propose(proposals: readonly Proposal[]): Promise<Agreement[]> {
+    this.#commit();
+    return proposals.map(({ queue: id, version, settings }) => {
+      const queue = this.#data.queue(id);
+      const { definition: before } = queue;
+      const proposed = { version, settings };
+      const stored = before === null || prevails(proposed, before) ? proposed : before;
+      queue.definition = stored;
+      queue.finished.retention = stored.settings.completed;
+      return { stored, before };
+    });
+  }
+
+  async agreed(queues: readonly number[]): Promise<(SharedDefinition | null)[]> {
+    return queues.map((id) => this.#data.queue(id).definition);
   }
 
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {

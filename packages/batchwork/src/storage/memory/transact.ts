@@ -52,22 +52,39 @@ class Transaction implements MemoryTx {
   }
 }
 
+/** What is done in a transaction beside the user's function. */
+export interface Shared<R> {
+  /** Runs first. Throws what the caller is told when nothing is to run. */
+  readonly check: () => void;
+  readonly run: (tx: never) => R | PromiseLike<R>;
+  /** Runs after the user's function. Throws before it has changed anything, or not at all. */
+  readonly finish: () => void;
+}
+
 /** Runs the request. Throws what `run` threw, `LEASE_LOST` or `TX_ASYNC`; nothing is kept then. */
 export function transact<R>(data: MemoryData, request: Transact<R>, now: number): R {
-  refuseLost(data, request);
+  const check = (): void => refuseLost(data, request);
+  const finish = (): void => {
+    const outcome = request.outcome();
+    check();
+    settleBatch(data, request.lease, outcome, now);
+  };
+  return share(data, now, { check, run: request.run, finish });
+}
+
+export function share<R>(data: MemoryData, now: number, { check, run, finish }: Shared<R>): R {
+  check();
   const transaction = new Transaction(data, now);
   let result: R | PromiseLike<R>;
   try {
-    result = request.run(transaction as never);
+    result = run(transaction as never);
     if (isThenable(result)) {
       // It goes on without us and fails when it next uses its tx: that is no unhandled rejection.
       result.then(undefined, () => undefined);
       const message = "ctx.tx runs a synchronous function: do asynchronous work before it.";
       throw new BatchworkError("TX_ASYNC", message);
     }
-    const outcome = request.outcome();
-    refuseLost(data, request);
-    settleBatch(data, request.lease, outcome, now);
+    finish();
   } finally {
     transaction.revoke();
   }
@@ -82,9 +99,21 @@ export function appendInside(
   chunks: readonly NewChunk[],
 ): AppendedChunk[] {
   const transaction = openTransaction(data, tx);
-  const prepared = prepare(data, chunks, transaction.now);
+  const prepared = prepare(data, chunks, transaction.now, transaction.chunks);
   transaction.chunks.push(...prepared);
   return appended(prepared);
+}
+
+/** Does `effect` when the transaction behind `tx` has committed. */
+export function commitWith<T>(
+  data: MemoryData,
+  tx: unknown,
+  prepare: (now: number) => { readonly answer: T; readonly effect: () => void },
+): T {
+  const transaction = openTransaction(data, tx);
+  const { answer, effect } = prepare(transaction.now);
+  transaction.onCommit(effect);
+  return answer;
 }
 
 /** Appends items with keys inside a running `transact` of the same data. */

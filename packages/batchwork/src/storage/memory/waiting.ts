@@ -28,7 +28,7 @@ export function sizeOf({ kept, count }: Chunk): number {
   return kept === null ? count : kept.length;
 }
 
-/** Chunks with unsealed items. Never walked: everything asked of it is kept up to date. */
+/** Chunks with unsealed items. What claims ask of it is kept up to date, so they never walk. */
 export class WaitingChunks {
   items = 0;
   bytes = 0;
@@ -43,6 +43,11 @@ export class WaitingChunks {
   /** When the first of them is due; `Infinity` when nothing waits. */
   get dueAt(): number {
     return this.#dues.first?.dueAt ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** The chunk with this id; for what is rarely asked, since it walks. */
+  find(id: number): Chunk | undefined {
+    return this.#chunks.find((chunk) => chunk.id === id);
   }
 
   push(chunk: Chunk): void {

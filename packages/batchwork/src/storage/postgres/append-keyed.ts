@@ -2,9 +2,12 @@
 import { storedGroup } from "../../core/group-name.ts";
 import type { KeyedAnswer, KeyedAppend, KeyedItem, KeyedPlace } from "../../core/keyed.ts";
 import { runWithin } from "./append-within.ts";
+import { within, type Grant } from "./budgets.ts";
 import type { Database } from "./database.ts";
 
 const APPEND = "SELECT * FROM @.append_keyed($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const FIND = `SELECT f.kind, f.chunk, f.idx, coalesce($4::bigint, @.now_ms()) AS at
+  FROM @.find_keys($1, $2, $3, coalesce($4::bigint, @.now_ms())) AS f ORDER BY f.n`;
 const APPEND_WITHIN =
   "SELECT * FROM @.append_keyed_within($12, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
 
@@ -23,14 +26,32 @@ interface ItemRow {
 export async function appendKeyed(
   database: Database,
   request: KeyedAppend,
+  grants: readonly Grant[] = [],
 ): Promise<KeyedAnswer[]> {
-  const rows = (await database.rows(APPEND, valuesOf(database, request))) as unknown as ItemRow[];
+  const call = { sql: APPEND, values: valuesOf(database, request) };
+  const { sql, values } = within(call, grants, database.at);
+  const rows = (await database.rows(sql, values)) as unknown as ItemRow[];
   if (rows[0]?.kind !== "busy") return answersOf(request.items, rows);
   const calls = (request.items.at(-1) as KeyedItem).call + 1;
   if (calls === 1) return [{ kind: "busy" }];
   const half = Math.ceil(calls / 2);
-  const answers = await appendKeyed(database, part(request, 0, half));
-  return [...answers, ...(await appendKeyed(database, part(request, half, calls)))];
+  const answers = await appendKeyed(database, part(request, 0, half), grants);
+  return [...answers, ...(await appendKeyed(database, part(request, half, calls), grants))];
+}
+
+/** What is known of the keys of a single call: it is nothing where one of them is not held. */
+export async function findKeyed(
+  database: Database,
+  { chunks, items }: KeyedAppend,
+): Promise<KeyedAnswer[]> {
+  const rows = (await database.rows(FIND, [
+    items.map(({ chunk }) => chunks[chunk]?.queue),
+    items.map(({ key }) => key),
+    items.map(({ digest }) => digest),
+    database.at,
+  ])) as unknown as ItemRow[];
+  const isKnown = rows.every(({ kind }) => kind === "held");
+  return isKnown || rows.some(({ kind }) => kind === "conflict") ? answersOf(items, rows) : [];
 }
 
 /** On the connection behind `tx`. Rejects with `TX_MISMATCH`, `TX_OVER`. */
@@ -38,11 +59,12 @@ export async function appendKeyedWithin(
   database: Database,
   tx: unknown,
   request: KeyedAppend,
+  grants: readonly Grant[] = [],
 ): Promise<KeyedAnswer[]> {
   if (request.items.length === 0) return [];
-  const values = [...valuesOf(database, request), database.id];
+  const call = { sql: APPEND_WITHIN, values: [...valuesOf(database, request), database.id] };
   const columns = ["kind", "chunk", "idx", "at"];
-  const rows = await runWithin(database, tx, { sql: APPEND_WITHIN, values, columns });
+  const rows = await runWithin(database, tx, { ...within(call, grants, database.at), columns });
   return answersOf(request.items, rows as unknown as readonly ItemRow[]);
 }
 

@@ -1,6 +1,7 @@
 /** Appending inside a transaction that the caller holds open. */
 import { BatchworkError } from "../../core/errors.ts";
 import type { AppendedChunk, NewChunk } from "../storage.ts";
+import { within, type Grant } from "./budgets.ts";
 import type { PostgresClient } from "./client.ts";
 import type { Database } from "./database.ts";
 import { codeOf, NO_TRANSACTION, OTHER_DATABASE, storageError } from "./failure.ts";
@@ -26,9 +27,10 @@ export async function appendWithin(
   database: Database,
   tx: unknown,
   chunks: readonly NewChunk[],
+  grants: readonly Grant[] = [],
 ): Promise<AppendedChunk[]> {
   if (chunks.length === 0) return [];
-  const call = appendCall(chunks, database.at, [database.id]);
+  const call = within(appendCall(chunks, database.at, [database.id]), grants, database.at);
   const rows = await runWithin(database, tx, { ...call, columns: ["id", "due_at"] });
   // Other libraries have other parsers for bigint.
   return appended(rows.map((row) => ({ id: Number(row["id"]), due_at: Number(row["due_at"]) })));

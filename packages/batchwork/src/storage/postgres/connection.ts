@@ -8,6 +8,7 @@ import { openError } from "./failure.ts";
 import { Listener } from "./listener.ts";
 import { borrow, giveBack } from "./lending.ts";
 import { migrate } from "./migrate.ts";
+import { routeOf } from "./pooler.ts";
 import { inSchema } from "./statements.ts";
 
 /** `"full"`: what was committed survives a power cut. `"relaxed"`: as the server is set. */
@@ -75,6 +76,7 @@ export async function openConnection(
         string,
         string,
       ];
+      const prepares = (await routeOf(client, replyTimeoutMs)) === "direct";
       fit = true;
       const database = new Database({
         pool,
@@ -82,6 +84,7 @@ export async function openConnection(
         schema,
         id,
         readCommitted,
+        prepares,
         now,
         replyTimeoutMs,
       });

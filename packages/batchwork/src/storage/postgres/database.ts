@@ -1,4 +1,6 @@
 /** Calls of the schema's functions: each is one statement, and one transaction by itself. */
+import { createHash } from "node:crypto";
+
 import type { Clock } from "../../core/clock.ts";
 import type {
   PostgresClient,
@@ -11,7 +13,7 @@ import type {
 import { TYPES } from "./client.ts";
 import { inSchema } from "./statements.ts";
 import { borrow, giveBack } from "./lending.ts";
-import { busyError, isAnswer, isTransient, storageError } from "./failure.ts";
+import { busyError, isAnswer, isTransient, isUnprepared, storageError } from "./failure.ts";
 
 /** How often a statement is tried when the server rolled it back for somebody else's sake. */
 const ATTEMPTS = 5;
@@ -45,6 +47,8 @@ export interface DatabaseSettings {
   readonly id: string;
   /** True when statements run under READ COMMITTED without being told. */
   readonly readCommitted: boolean;
+  /** True when a connection of the pool is the same connection of the server at each statement. */
+  readonly prepares: boolean;
   /** Storage time in place of the server's clock; tests only. */
   readonly now: (() => number) | undefined;
   /** How long a statement may take before its connection is given up, ms. */
@@ -55,6 +59,8 @@ export interface DatabaseSettings {
 export interface Ending {
   /** Commits. Whatever the server refuses in it, it has committed nothing. */
   readonly sql: string;
+  /** Called with what the statements answered, once they have committed. */
+  readonly committed?: (results: unknown) => void;
   /** What the server's refusal means. */
   readonly refused: (error: unknown) => unknown;
   /** Called when no answer came. Throws unless it finds out that the commit did happen. */
@@ -69,13 +75,29 @@ const COMMIT: Ending = {
   },
 };
 
+/** Names of prepared statements, by text. */
+const names = new Map<string, string>();
+
+/** The same for the same text only, whoever else has the pool, such as another copy of this. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) {
+    const hash = createHash("sha1").update(text).digest("hex");
+    names.set(text, (name = `batchwork_${hash}`));
+  }
+  return name;
+}
+
 /** The opened database. */
 export class Database {
   readonly id: string;
   readonly #settings: DatabaseSettings;
+  /** False once somebody was found to discard what was prepared. */
+  #prepares: boolean;
 
   constructor(settings: DatabaseSettings) {
     this.#settings = settings;
+    this.#prepares = settings.prepares;
     this.id = settings.id;
   }
 
@@ -104,11 +126,17 @@ export class Database {
     timeoutMs = Number.POSITIVE_INFINITY,
   ): Promise<PostgresResult> {
     const query_timeout = Math.ceil(Math.min(timeoutMs, this.replyTimeoutMs));
-    const query = { text: this.text(sql), values, types: TYPES, query_timeout };
+    const text = this.text(sql);
+    const query = { text, values, types: TYPES, query_timeout };
     for (let attempt = 1; ; attempt++) {
+      const prepared = this.#prepares;
       try {
-        return await this.#once(query);
+        return await this.#once(prepared ? { ...query, name: nameOf(text) } : query);
       } catch (error) {
+        if (prepared && isUnprepared(error)) {
+          this.#prepares = false;
+          continue;
+        }
         if (!isTransient(error)) throw storageError(error);
         if (attempt >= ATTEMPTS) throw busyError(error);
       }
@@ -123,6 +151,16 @@ export class Database {
   /** The only row of an answer. */
   async row(sql: string, values?: readonly unknown[]): Promise<Row> {
     return (await this.rows(sql, values))[0] as Row;
+  }
+
+  /** Reads tables of the user's, with values as the pool itself makes them of columns. */
+  async read(text: string, values: readonly unknown[]): Promise<readonly Row[]> {
+    const { pool } = this.#settings;
+    try {
+      return (await pool.query({ text, values, query_timeout: this.replyTimeoutMs })).rows;
+    } catch (error) {
+      throw storageError(error);
+    }
   }
 
   /** Runs one statement on a connection, in whatever transaction it is. */
@@ -165,7 +203,8 @@ export class Database {
         throw error;
       }
       try {
-        await client.query({ text: end.sql, query_timeout });
+        const results: unknown = await client.query({ text: end.sql, query_timeout });
+        end.committed?.(results);
       } catch (error) {
         if (isAnswer(error)) {
           broken = await rollback(client);

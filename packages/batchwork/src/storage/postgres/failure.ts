@@ -8,6 +8,7 @@ const TRANSIENT = new Set(["40001", "40P01", "55P03"]);
 export const OTHER_DATABASE = "BW001";
 const UNKNOWN_QUEUE = "BW002";
 export const LEASE_LOST = "BW003";
+export const BUDGET_OVER = "BW005";
 
 /** The server's: a savepoint outside of a transaction. */
 export const NO_TRANSACTION = "25P01";
@@ -25,6 +26,14 @@ export function codeOf(error: unknown): string {
 /** True when nothing was written and the same statement may succeed in a moment. */
 export function isTransient(error: unknown): boolean {
   return TRANSIENT.has(codeOf(error));
+}
+
+/** No such prepared statement, one of that name, or one that no longer fits what it calls. */
+const UNPREPARED = new Set(["26000", "42P05", "0A000"]);
+
+/** True when the statement itself was not begun, only because it had been prepared. */
+export function isUnprepared(error: unknown): boolean {
+  return UNPREPARED.has(codeOf(error));
 }
 
 /** What the server says when it ends the connection: gone, shut down, or too long idle. */

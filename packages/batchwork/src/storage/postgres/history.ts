@@ -7,7 +7,8 @@ import type { Database } from "./database.ts";
 // A group that was forgotten has no name any more.
 const HISTORY = `SELECT b.id AS batch, b.parent AS "parentId", coalesce(b.root, b.id) AS "rootId",
     g.name AS grp, b.count, b.attempt, b.reason, b.sealed_at AS "sealedAt",
-    b.claimed_at AS "claimedAt", b.finished_at AS "finishedAt", b.error
+    b.claimed_at AS "claimedAt", b.finished_at AS "finishedAt", b.error,
+    EXISTS (SELECT FROM @.kept AS k WHERE k.batch = b.id) AS kept
   FROM @.batches AS b LEFT JOIN @.groups AS g ON g.id = b.grp
   WHERE b.queue = $1 AND b.state = 'done' AND b.id < $2
     AND ($3::text IS NULL OR g.name = $3)

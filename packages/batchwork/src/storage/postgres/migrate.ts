@@ -9,7 +9,7 @@ const FNV_BASIS = 0x811c9dc5;
 const FNV_PRIME = 0x01000193;
 
 /** What a lock is about; the classes of one schema follow one another. */
-const LOCKS = ["queues", "incarnations", "notices", "migrations"] as const;
+const LOCKS = ["queues", "incarnations", "notices", "migrations", "loops", "pending"] as const;
 
 /** The first half of an advisory lock's key. Databases and schemas do not share locks. */
 function lockClass(schema: string, lock: (typeof LOCKS)[number]): number {
@@ -17,7 +17,7 @@ function lockClass(schema: string, lock: (typeof LOCKS)[number]): number {
   for (const character of `batchwork ${schema}`) {
     hash = Math.imul(hash ^ (character.codePointAt(0) as number), FNV_PRIME);
   }
-  return (hash & ~3) | LOCKS.indexOf(lock);
+  return (hash & ~7) | LOCKS.indexOf(lock);
 }
 
 /**

@@ -192,6 +192,33 @@ export const KEEPINGS: { readonly [P in PromotionPart]: Keeping<P> } = {
       };
     },
   },
+  results: {
+    write: [
+      `INSERT INTO @.results (chunk, idx, queue, kind, value, error, ended_at, expires_at)
+        SELECT r.chunk, r.index, q.id, r.kind, r.value, r.error, r."endedAt",
+          $2::bigint + r."expiresInMs"
+        FROM json_to_recordset($1) AS r (queue text, chunk bigint, index int, kind text,
+          value text, error text, "endedAt" bigint, "expiresInMs" bigint)
+        JOIN @.queues AS q ON q.name = r.queue`,
+    ],
+    read: `SELECT q.name AS queue, r.chunk, r.idx, r.kind, r.value, r.error, r.ended_at,
+        r.expires_at
+      FROM @.results AS r JOIN @.queues AS q ON q.id = r.queue`,
+    row: (row, now) => {
+      const { queue, chunk, kind, value, error } = row as unknown as PromotionRows["results"];
+      const expiresAt = row["expires_at"] as number | null;
+      return {
+        queue,
+        chunk,
+        index: row["idx"] as number,
+        kind,
+        value,
+        error,
+        endedAt: row["ended_at"] as number,
+        expiresInMs: expiresAt === null ? null : expiresAt - now,
+      };
+    },
+  },
 };
 
 /**

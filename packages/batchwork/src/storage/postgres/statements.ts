@@ -26,6 +26,12 @@ export function appendText(within: boolean, arrays: number, texts: number, dedup
   return `SELECT * FROM @.${within ? "append_within" : "append"}(${parameters})`;
 }
 
+/** The statement, as one that fails when a budget ran out; its parameters begin with the `nth`. */
+export function byBudgets(sql: string, nth: number): string {
+  const [budgets, expiries, at] = [nth, nth + 1, nth + 2].map((n) => `$${n}`);
+  return `SELECT c.* FROM (${sql}) AS c, @.use_budgets(${budgets}, ${expiries}, ${at}) AS u`;
+}
+
 /**
  * The end of a transaction that a handler shared: settles by the function `settle`, and commits.
  * Several statements in one message take no parameters, so the values are written out.
@@ -41,6 +47,24 @@ export function settleText(
   return `RELEASE SAVEPOINT batchwork_tx;
     SELECT ${settle}(${values.map(String).join(", ")});
     COMMIT`;
+}
+
+/**
+ * The end of a transaction that the owner of a loop shared: writes the step by the function `step`,
+ * or nothing, and commits.
+ */
+export function stepText(step: string, values: readonly Literal[] | null): string {
+  const call =
+    values === null ? "" : `SELECT ${step}(${values.map(written).join(", ")}) AS answer;`;
+  return `RELEASE SAVEPOINT batchwork_tx; ${call} COMMIT`;
+}
+
+/** What can be written out as a value. */
+export type Literal = string | number | boolean | null | readonly number[];
+
+function written(value: Literal): string {
+  if (typeof value === "string") return literal(value);
+  return typeof value === "object" && value !== null ? `'{${value.join(",")}}'` : String(value);
 }
 
 /** Text as a literal, whatever the server's settings say of backslashes. */

@@ -1,13 +1,17 @@
 /** The storage port on PostgreSQL: opens the database, and sends each method to its function. */
 import type { Clock } from "../../core/clock.ts";
+import type { SharedDefinition } from "../../core/definition.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
+import type { ItemResult } from "../../core/results.ts";
+import type { Agreement, Proposal } from "../definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type { PromotionDestination, PromotionTarget } from "../promotion.ts";
+import type { FoundResult } from "../results.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -25,34 +29,54 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage.ts";
+import type { TableStorage } from "../tables.ts";
 import { appendKeyed, appendKeyedWithin } from "./append-keyed.ts";
 import { appendWithin } from "./append-within.ts";
 import { openConnection, type Connection, type ConnectionSettings } from "./connection.ts";
 import type { Database } from "./database.ts";
 import * as dead from "./dead.ts";
+import { Budgets } from "./budgets.ts";
+import * as definitions from "./definitions.ts";
 import { exchange, type Marks } from "./exchange.ts";
 import { history } from "./history.ts";
 import { appendCall, appended } from "./intake.ts";
+import {
+  appendKeyedLimited,
+  appendKeyedLimitedWithin,
+  appendLimited,
+  appendLimitedWithin,
+  isLimited,
+} from "./limited.ts";
 import * as leases from "./leases.ts";
+import { PostgresLoops } from "./loop-storage.ts";
 import { prepareBatch } from "./preparation.ts";
+import { PostgresPools } from "./pools.ts";
 import { promotionTarget } from "./promote.ts";
 import * as queues from "./queues.ts";
+import { findResults } from "./results.ts";
 import * as status from "./status.ts";
+import { postgresTables } from "./tables/table.ts";
 import { transact } from "./transact.ts";
 
 /** See {@link Storage} for what each method promises. */
 export class PostgresStorage implements Storage, PromotionDestination {
   readonly payload = "text";
   readonly durable = true;
+  readonly loops = new PostgresLoops(() => this.#database);
+  readonly pools = new PostgresPools(() => this.#database);
+  readonly tables: TableStorage;
   readonly #settings: ConnectionSettings;
   #opening: Promise<void> | undefined;
   #connection: Connection | undefined;
+  /** What may be appended to queues that have a limit. */
+  #budgets: Budgets | undefined;
   readonly #marks: Marks = new Map();
   /** Queues that are known to exist; none is ever removed. */
   readonly #queues = new Set<number>();
 
   constructor(settings: ConnectionSettings) {
     this.#settings = settings;
+    this.tables = postgresTables(() => this.#database, settings.schema);
   }
 
   async open(env: StorageEnv): Promise<void> {
@@ -69,8 +93,11 @@ export class PostgresStorage implements Storage, PromotionDestination {
   async close(): Promise<void> {
     await this.#opening?.catch(() => undefined);
     const connection = this.#connection;
+    const budgets = this.#budgets;
     this.#connection = undefined;
+    this.#budgets = undefined;
     this.#opening = undefined;
+    await budgets?.giveBack(true);
     await connection?.close();
   }
 
@@ -98,6 +125,7 @@ export class PostgresStorage implements Storage, PromotionDestination {
     const database = this.#database;
     if (chunks.length === 0) return [];
     await this.#checkQueues(chunks.map(({ queue }) => queue));
+    if (isLimited(chunks)) return appendLimited(database, this.#budgets as Budgets, chunks);
     const { sql, values } = appendCall(chunks, database.at);
     return appended(await database.rows(sql, values));
   }
@@ -110,13 +138,20 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async appendWithin(tx: unknown, chunks: readonly NewChunk[]): Promise<AppendedChunk[]> {
     await this.#checkQueues(chunks.map(({ queue }) => queue));
-    return appendWithin(this.#database, tx, chunks);
+    const database = this.#database;
+    if (isLimited(chunks)) {
+      return appendLimitedWithin(database, this.#budgets as Budgets, tx, chunks);
+    }
+    return appendWithin(database, tx, chunks);
   }
 
   async appendKeyed(request: KeyedAppend): Promise<KeyedAnswer[]> {
     const database = this.#database;
     if (request.items.length === 0) return [];
     await this.#checkQueues(request.chunks.map(({ queue }) => queue));
+    if (isLimited(request.chunks)) {
+      return appendKeyedLimited(database, this.#budgets as Budgets, request);
+    }
     return appendKeyed(database, request);
   }
 
@@ -126,7 +161,11 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async appendKeyedWithin(tx: unknown, request: KeyedAppend): Promise<KeyedAnswer[]> {
     await this.#checkQueues(request.chunks.map(({ queue }) => queue));
-    return appendKeyedWithin(this.#database, tx, request);
+    const database = this.#database;
+    if (request.items.length > 0 && isLimited(request.chunks)) {
+      return appendKeyedLimitedWithin(database, this.#budgets as Budgets, tx, request);
+    }
+    return appendKeyedWithin(database, tx, request);
   }
 
   async exchange(request: Exchange): Promise<Exchanged> {
@@ -140,8 +179,14 @@ export class PostgresStorage implements Storage, PromotionDestination {
   async prepare(
     lease: Lease,
     parts: readonly PreparedPart[] | null,
+    results?: readonly ItemResult[],
   ): Promise<readonly Member[] | null> {
-    return prepareBatch(this.#database, lease, parts);
+    return prepareBatch(this.#database, lease, parts, results);
+  }
+
+  async findResults(queue: number, ids: readonly string[]): Promise<FoundResult[]> {
+    await this.#checkQueues([queue]);
+    return findResults(this.#database, queue, ids);
   }
 
   async transact<R>(request: Transact<R>): Promise<R> {
@@ -155,6 +200,7 @@ export class PostgresStorage implements Storage, PromotionDestination {
   }
 
   async heartbeat(incarnation: number, leaseMs: number): Promise<boolean> {
+    await this.#budgets?.giveBack();
     return leases.heartbeat(this.#database, incarnation, leaseMs);
   }
 
@@ -203,6 +249,19 @@ export class PostgresStorage implements Storage, PromotionDestination {
     return history(this.#database, query);
   }
 
+  async replay(queue: number, batch: number): Promise<number | null> {
+    await this.#checkQueues([queue]);
+    return definitions.replay(this.#database, queue, batch);
+  }
+
+  async propose(proposals: readonly Proposal[]): Promise<Agreement[]> {
+    return definitions.propose(this.#database, proposals);
+  }
+
+  async agreed(ids: readonly number[]): Promise<(SharedDefinition | null)[]> {
+    return definitions.agreed(this.#database, ids);
+  }
+
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {
     return dead.deadLetters(this.#database, query);
   }
@@ -237,6 +296,7 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async #open(env: StorageEnv): Promise<void> {
     this.#connection = await openConnection(this.#settings, env);
+    this.#budgets = new Budgets(this.#connection.database, env.clock);
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */

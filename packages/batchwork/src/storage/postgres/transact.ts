@@ -38,24 +38,36 @@ async function runInside<R>(
 ): Promise<R> {
   const { batch, token } = request.lease;
   // Without a lock: nobody is held up while the handler's function runs. The settling asks again.
-  if (!(await isLeased(database, client, batch, token))) throw lost(request.lease);
+  if (!(await found(database, client, LEASED, [batch, token]))) throw lost(request.lease);
+  return lend(database, client, request.run);
+}
+
+/** Runs the user's function with a facade of the connection. */
+export async function lend<R>(
+  database: Database,
+  client: PostgresPoolClient,
+  run: (tx: never) => R | PromiseLike<R>,
+): Promise<R> {
   const facade = new Facade(client, database.replyTimeoutMs);
   try {
-    return await request.run(facade.tx as never);
+    return await run(facade.tx as never);
   } finally {
     facade.revoke();
   }
 }
 
-/** An error of our own statement is the storage's; the handler's are passed on as they are. */
-async function isLeased(
+/**
+ * True when the statement finds a row. An error of our own statement is the storage's; the
+ * handler's are passed on as they are.
+ */
+export async function found(
   database: Database,
   client: PostgresPoolClient,
-  batch: number,
-  token: number,
+  sql: string,
+  values: readonly unknown[],
 ): Promise<boolean> {
   try {
-    return (await database.on(client, LEASED, [batch, token])).length > 0;
+    return (await database.on(client, sql, values)).length > 0;
   } catch (error) {
     throw storageError(error);
   }
@@ -75,21 +87,24 @@ function ending<R>(database: Database, { lease, outcome }: Transact<R>): Ending 
       outcomeText(outcome()),
       database.at,
     ),
-    refused: (error) => {
-      const code = codeOf(error);
-      if (code === LEASE_LOST) return lost(lease);
-      if (isTransient(error)) return busyError(error);
-      if (!OVER.has(code)) return error;
-      const message =
-        "ctx.tx: the transaction was ended inside it, or a statement in it had failed, " +
-        "so nothing was settled with it.";
-      return new BatchworkError("TX_OVER", message, { cause: error });
-    },
+    refused: (error) => refusal(error, lost(lease)),
     unanswered: async (error) => {
       // The commit may have happened all the same: the settlement is the proof.
       if (!(await wasSettled(database, lease))) throw storageError(error);
     },
   };
+}
+
+/** What the server's refusal to end a shared transaction means. */
+export function refusal(error: unknown, lost: BatchworkError): unknown {
+  const code = codeOf(error);
+  if (code === LEASE_LOST) return lost;
+  if (isTransient(error)) return busyError(error);
+  if (!OVER.has(code)) return error;
+  const message =
+    "ctx.tx: the transaction was ended inside it, or a statement in it had failed, " +
+    "so nothing was settled with it.";
+  return new BatchworkError("TX_OVER", message, { cause: error });
 }
 
 /** False as well when nobody can tell: the caller is told that it may have happened. */

@@ -42,7 +42,8 @@ export function appendKeyedInside(
   return workInside(connection, time, tx, (inside) => appendKeyed(inside, request));
 }
 
-function workInside<T>(
+/** Works on the handle behind `tx`, in the transaction that is open on it. */
+export function workInside<T>(
   connection: Connection,
   time: StorageClock,
   tx: unknown,

@@ -9,6 +9,7 @@ import {
 import type { AppendedChunk } from "../storage.ts";
 import { append } from "./intake.ts";
 import { forgetKeys } from "./keys.ts";
+import { roomOfQueue } from "./pending.ts";
 import type { IntakeStatements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -35,6 +36,7 @@ export function appendKeyed(
       const row = sql.findKey.get(queue, key, now) as KeyRow | undefined;
       return row && { chunk: row.chunk, index: row.idx, digest: row.digest };
     },
+    room: (queue, limit) => roomOfQueue(sql, queue, limit),
     append: ({ queue, group, dueInMs }, items) => {
       let bytes = 0;
       for (const item of items) bytes += item.bytes;

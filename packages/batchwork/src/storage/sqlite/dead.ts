@@ -2,6 +2,7 @@
 import { splitItems } from "../../core/codec.ts";
 import { itemIds, selectMembers, type Member } from "../../core/members.ts";
 import type { Dead } from "../../core/settle.ts";
+import { deathsToKeep } from "../../core/submitted.ts";
 import { letter, RedrivenChunks, type LetterRow } from "../letters.ts";
 import type { AppendedChunk, DeadQuery, DeadRow } from "../storage.ts";
 import { storedGroup } from "../../core/group-name.ts";
@@ -10,6 +11,7 @@ import { endKeysOfDead, hasKeys, moveKeys } from "./keys.ts";
 import { memberTexts } from "./payloads.ts";
 import { queueRow } from "./queues.ts";
 import type { Statements } from "./prepared.ts";
+import { keepResults } from "./results.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** The batch in which items died. */
@@ -26,13 +28,14 @@ const PAGE = 500;
 
 /** Makes dead letters of some items of a batch. */
 export function bury(
-  { sql, now }: Transaction,
+  tx: Transaction,
   batch: Grave,
   members: readonly Member[],
   dead: readonly Dead[],
   attempts: number,
 ): void {
   if (dead.length === 0) return;
+  const { sql, now } = tx;
   const letters = dead.toSorted((a, b) => a.position - b.position);
   const selected = selectMembers(
     members,
@@ -57,6 +60,7 @@ export function bury(
       noticeAt,
     );
   }
+  keepResults(tx, batch.queue, deathsToKeep(ids, items, letters));
 }
 
 export function deadLetters(sql: Statements, query: DeadQuery): DeadRow[] {

@@ -20,6 +20,7 @@ interface DoneRow {
   readonly claimed_at: number;
   readonly finished_at: number;
   readonly error: string | null;
+  readonly kept: number;
 }
 
 export function history(sql: Statements, query: HistoryQuery): FinishedRow[] {
@@ -40,5 +41,6 @@ export function history(sql: Statements, query: HistoryQuery): FinishedRow[] {
     claimedAt: row.claimed_at,
     finishedAt: row.finished_at,
     error: row.error === null ? null : (JSON.parse(row.error) as StoredError),
+    kept: row.kept === 1,
   }));
 }

@@ -3,6 +3,7 @@ import { INLINE_PAYLOAD_BYTES_MAX } from "../../core/limits.ts";
 import type { AppendedChunk, NewChunk } from "../storage.ts";
 import { storedGroup } from "../../core/group-name.ts";
 import { holdKeys } from "./dedup.ts";
+import { checkRoom } from "./pending.ts";
 import type { IntakeStatements } from "./prepared.ts";
 import type { Transaction } from "./transaction.ts";
 
@@ -11,6 +12,7 @@ export function append(
   { sql, now }: Transaction<IntakeStatements>,
   chunks: readonly NewChunk[],
 ): AppendedChunk[] {
+  if (chunks.some(({ limit }) => limit !== undefined)) checkRoom(sql, chunks);
   return chunks.map((chunk) => {
     const { queue, group, count, bytes, payload, dueInMs } = chunk;
     const grp = storedGroup(group);

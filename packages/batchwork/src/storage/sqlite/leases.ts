@@ -3,6 +3,7 @@ import { afterRevival, type Lease } from "../../core/lease.ts";
 import type { BatchState } from "../../core/transitions.ts";
 import { flag, stateAfter, type BatchRow } from "./batches.ts";
 import { GroupChanges } from "./group-changes.ts";
+import { absolveSlices, retireSlices } from "./pool-leases.ts";
 import type { Transaction } from "./transaction.ts";
 
 export function enroll({ sql, now }: Transaction, leaseMs: number): number {
@@ -65,6 +66,8 @@ export function retire(tx: Transaction, incarnation: number): void {
   const groups = new GroupChanges(tx);
   for (const row of heldBy(tx, incarnation)) giveBack(tx, groups, row);
   groups.save();
+  retireSlices(tx, incarnation);
+  tx.sql.retireLoops.run(incarnation);
   tx.sql.retire.run(incarnation);
 }
 
@@ -91,6 +94,7 @@ export function absolve(tx: Transaction, incarnation: number): void {
     if (!suspect) groups.readied(row.grp, row.run_at);
   }
   groups.save();
+  absolveSlices(tx, incarnation);
 }
 
 function giveBack({ sql, now }: Transaction, groups: GroupChanges, row: Held): void {

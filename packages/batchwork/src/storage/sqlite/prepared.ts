@@ -3,6 +3,11 @@ import { prepare, type SqliteHandle, type SqliteStatement } from "./handle.ts";
 import { DEDUP, DEDUP_INTAKE } from "./dedup-statements.ts";
 import { HISTORY } from "./history-statements.ts";
 import { KEYED_INTAKE, KEYS } from "./key-statements.ts";
+import { LOOP_INTAKE, LOOPS } from "./loop-statements.ts";
+import { POOLS } from "./pool-statements.ts";
+import { RESULTS } from "./result-statements.ts";
+import { PENDING, PENDING_INTAKE } from "./pending-statements.ts";
+import { RETENTION } from "./retention-statements.ts";
 import { THROTTLE } from "./throttle-statements.ts";
 import {
   BATCHES,
@@ -15,7 +20,13 @@ import {
   STATUS,
 } from "./statements.ts";
 
-const FOR_INTAKE = { ...INTAKE, ...KEYED_INTAKE, ...DEDUP_INTAKE } as const;
+const FOR_INTAKE = {
+  ...INTAKE,
+  ...KEYED_INTAKE,
+  ...DEDUP_INTAKE,
+  ...PENDING_INTAKE,
+  ...LOOP_INTAKE,
+} as const;
 
 const ALL = {
   ...FOR_INTAKE,
@@ -29,7 +40,12 @@ const ALL = {
   ...HISTORY,
   ...DEAD,
   ...THROTTLE,
+  ...PENDING,
+  ...RETENTION,
+  ...RESULTS,
+  ...POOLS,
   ...DEDUP,
+  ...LOOPS,
 } as const;
 
 /** Prepared statements by name. */

@@ -6,6 +6,15 @@ import { waitingItems } from "./dedup.ts";
 import { prepare, type SqliteHandle, type SqliteValue } from "./handle.ts";
 import { chunkText, textBytes } from "./payloads.ts";
 import type { Statements } from "./prepared.ts";
+import {
+  BATCHES,
+  KEYS,
+  LETTERS,
+  PAYLOADS,
+  QUEUES,
+  RESULTS,
+  WAITING,
+} from "./promote-statements.ts";
 
 /** What the rows are read from, and storage time at which they are. */
 export interface PromotionView {
@@ -20,40 +29,6 @@ const READ_ROWS = 20;
 /** A page has at most so many rows, and ends with the row that exceeds so many characters. */
 const PAGE_ROWS_MAX = 500;
 const PAGE_SIZE_MAX = 1024 * 1024;
-
-const QUEUES = "SELECT id, name, paused, notify FROM batchwork_queues WHERE id > ? ORDER BY id";
-
-const PAYLOADS = `SELECT id, count, live, kept, data FROM batchwork_chunks WHERE id > ?
-  ORDER BY id LIMIT ?`;
-
-const WAITING = `SELECT c.id, q.name AS queue, c.grp, c.count, c.bytes, c.due_at, c.kept, c.data,
-    CASE WHEN c.id = g.head AND c.id <= q.counted THEN g.skip ELSE 0 END AS skip,
-    c.id <= q.counted AND c.id <= g.flush_to AS flushed
-  FROM batchwork_chunks AS c
-  JOIN batchwork_queues AS q ON q.id = c.queue
-  LEFT JOIN batchwork_groups AS g ON g.queue = c.queue AND g.grp = c.grp
-  WHERE c.id > ? AND (c.id > q.counted OR (g.items > 0 AND c.id >= g.head))
-  ORDER BY c.id LIMIT ?`;
-
-const BATCHES = `SELECT b.id, q.name AS queue, g.grp, b.token, b.settled, b.attempt, b.run_at,
-    b.count, b.bytes, b.members, b.reason, b.parent, b.root, b.first_chunk, b.prepared, b.suspect,
-    b.crashes, b.sealed_at, b.error
-  FROM batchwork_batches AS b
-  JOIN batchwork_queues AS q ON q.id = b.queue
-  JOIN batchwork_groups AS g ON g.id = b.grp
-  WHERE b.id > ? AND b.state <> 'done' ORDER BY b.id LIMIT ?`;
-
-const LETTERS = `SELECT d.*, q.name AS queue_name FROM batchwork_dead AS d
-  JOIN batchwork_queues AS q ON q.id = d.queue
-  WHERE d.id > ? ORDER BY d.id LIMIT ?`;
-
-/** Of so many chunks at a time; the row's id is its chunk. */
-const KEYS = `SELECT k.chunk AS id, q.name AS queue, k.key, k.idx, k.digest, k.ttl_ms,
-    k.expires_at
-  FROM batchwork_keys AS k JOIN batchwork_queues AS q ON q.id = k.queue
-  WHERE k.chunk > ?1 AND k.chunk <= (SELECT max(chunk) FROM (
-    SELECT DISTINCT chunk FROM batchwork_keys WHERE chunk > ?1 ORDER BY chunk LIMIT ?2))
-  ORDER BY k.chunk, k.idx`;
 
 type Row = Readonly<Record<string, number | string | null>> & { readonly id: number };
 
@@ -95,6 +70,11 @@ const READINGS: { readonly [P in PromotionPart]: Reading<P> } = {
     size: ({ item, error }) => item.length + error.length,
   },
   keys: { sql: KEYS, rows: keyRows, size: ({ key }) => key.length + 100 },
+  results: {
+    sql: RESULTS,
+    rows: resultRows,
+    size: ({ value, error }) => 100 + (value?.length ?? 0) + (error?.length ?? 0),
+  },
 };
 
 /** All rows of a part in pages. */
@@ -218,6 +198,22 @@ function keyRows({ now }: PromotionView, row: Row): PromotionRows["keys"][] {
     expiresInMs: expiresAt === null ? null : expiresAt - now,
   };
   return [key];
+}
+
+function resultRows({ now }: PromotionView, row: Row): PromotionRows["results"][] {
+  const expiresAt = numberOrNull(row["expires_at"]);
+  if (expiresAt !== null && expiresAt <= now) return [];
+  const result = {
+    queue: text(row["queue"]),
+    chunk: row.id,
+    index: Number(row["idx"]),
+    kind: text(row["kind"]),
+    value: row["value"] as string | null,
+    error: row["error"] as string | null,
+    endedAt: Number(row["ended_at"]),
+    expiresInMs: expiresAt === null ? null : expiresAt - now,
+  };
+  return [result];
 }
 
 function text(value: SqliteValue | undefined): string {

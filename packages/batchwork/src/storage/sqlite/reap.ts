@@ -9,6 +9,7 @@ import { bury } from "./dead.ts";
 import { GroupChanges } from "./group-changes.ts";
 import { keepHouse } from "./housekeeping.ts";
 import { heldBy } from "./leases.ts";
+import { crashSlices } from "./pool-leases.ts";
 import type { Transaction } from "./transaction.ts";
 
 export function reap(tx: Transaction, maxCrashes: number): Reaped {
@@ -20,11 +21,15 @@ export function reap(tx: Transaction, maxCrashes: number): Reaped {
     // Compared once more: what counts is the expiry that was read.
     if (Number(tx.sql.bury.run(id, expiresAt).changes) === 0) continue;
     incarnations.push(id);
+    tx.sql.crashLoops.run(id);
     for (const batch of heldBy(tx, id)) {
       const lost = crash(tx, groups, batch, id, maxCrashes);
       dead += lost;
       if (lost === 0) released++;
     }
+    const slices = crashSlices(tx, id, maxCrashes);
+    released += slices.released;
+    dead += slices.dead;
   }
   groups.save();
   keepHouse(tx);

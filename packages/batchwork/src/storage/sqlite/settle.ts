@@ -16,6 +16,8 @@ import { bury } from "./dead.ts";
 import { GroupChanges } from "./group-changes.ts";
 import { forgetNowAndThen } from "./housekeeping.ts";
 import { endKeys } from "./keys.ts";
+import { keepResults } from "./results.ts";
+import { keepItems } from "./retention.ts";
 import type { Transaction } from "./transaction.ts";
 
 /** What decides whether a settlement counts, and all that a plain success needs. */
@@ -69,12 +71,14 @@ export function settle(
     if (row.suspect === 0) groups.readied(row.grp, runAt);
     return true;
   }
+  if (outcome.results !== undefined) keepResults(tx, row.queue, outcome.results);
   let error: string | null = null;
   if (outcome.kind === "split") {
     error = JSON.stringify(outcome.error);
     split(tx, groups, tx.sql.batch.get(batch) as BatchRow, outcome);
   } else {
     const members = unpackMembers(row.members as string);
+    if (outcome.keep === true) keepItems(tx, batch, row.grp, members);
     freeMembers(tx.sql, members);
     if (row.keyed === 1) endKeys(tx, members);
   }

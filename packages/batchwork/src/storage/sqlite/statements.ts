@@ -29,7 +29,6 @@ export const QUEUES = {
   setPaused: "UPDATE batchwork_queues SET paused = ? WHERE id = ? AND paused <> ?",
   queue: `SELECT id, paused, notify, counted, max_size, max_bytes, group_concurrency
     FROM batchwork_queues WHERE id = ?`,
-  queueIds: "SELECT id FROM batchwork_queues",
   setCounted: "UPDATE batchwork_queues SET counted = ? WHERE id = ?",
   setCaps: `UPDATE batchwork_queues SET max_size = ?, max_bytes = ?, group_concurrency = ?
     WHERE id = ? AND total_changes() > ?`,

@@ -1,13 +1,17 @@
 /** The storage port on SQLite: opens the database, and gives each method its transaction. */
 import { BatchworkError } from "../../core/errors.ts";
 import type { Clock } from "../../core/clock.ts";
+import type { SharedDefinition } from "../../core/definition.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
+import type { ItemResult } from "../../core/results.ts";
+import type { Agreement, Proposal } from "../definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../history.ts";
 import type { PreparedPart } from "../preparation.ts";
 import type { PromotionOrigin, PromotionSource } from "../promotion.ts";
+import type { FoundResult } from "../results.ts";
 import type {
   AppendedChunk,
   DeadQuery,
@@ -25,20 +29,27 @@ import type {
   StorageEnv,
   Transact,
 } from "../storage.ts";
+import type { TableStorage } from "../tables.ts";
 import { appendInside, appendKeyedInside } from "./append-inside.ts";
 import { appendAndForget } from "./append-keyed.ts";
 import * as dead from "./dead.ts";
+import * as definitions from "./definitions.ts";
 import { exchange } from "./exchange.ts";
 import { history } from "./history.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
+import { SqliteLoops } from "./loop-storage.ts";
 import { prepareBatch } from "./preparation.ts";
 import { isInMemory, openDatabase, type Opened, type SqliteSettings } from "./open.ts";
+import { SqlitePools } from "./pools.ts";
 import { promotionSource } from "./promote.ts";
 import * as queues from "./queues.ts";
 import { reap } from "./reap.ts";
 import type { Statements } from "./prepared.ts";
+import { replay } from "./retention.ts";
+import { findResults } from "./results.ts";
 import * as status from "./status.ts";
+import { sqliteTables } from "./tables/table.ts";
 import { transact } from "./transact.ts";
 import { roomOf } from "./throttle.ts";
 import { storageError, type Transactions } from "./transaction.ts";
@@ -50,11 +61,14 @@ const UNCOUNTED_MAX = 1000;
 export class SqliteStorage implements Storage, PromotionOrigin {
   readonly payload = "text";
   readonly durable: boolean;
+  readonly loops: SqliteLoops;
+  readonly pools: SqlitePools;
+  readonly tables: TableStorage;
   readonly #settings: SqliteSettings;
   #opening: Promise<void> | undefined;
   #opened: Opened | undefined;
   #dataVersion = 0;
-  /** Something was appended in a transaction of the user's own that nobody tells us the end of. */
+  /** Something was written in a transaction of the user's own that nobody tells us the end of. */
   #appendedInside = false;
   /** Queues that are known to exist; none is ever removed. */
   readonly #queues = new Set<number>();
@@ -62,6 +76,10 @@ export class SqliteStorage implements Storage, PromotionOrigin {
   constructor(settings: SqliteSettings) {
     this.#settings = settings;
     this.durable = !isInMemory(settings);
+    const opened = (): Opened => this.#ready && (this.#opened as Opened);
+    this.loops = new SqliteLoops(opened, (tx) => this.#writtenInside(tx));
+    this.tables = sqliteTables(opened);
+    this.pools = new SqlitePools(() => this.#ready);
   }
 
   async open(env: StorageEnv): Promise<void> {
@@ -122,7 +140,7 @@ export class SqliteStorage implements Storage, PromotionOrigin {
     const { connection } = this.#opened as Opened;
     this.#checkQueues(connection.statements, chunks);
     const appended = appendInside(connection, time, tx, chunks);
-    if (tx === connection.handle) this.#appendedInside = true;
+    this.#writtenInside(tx);
     return appended;
   }
 
@@ -142,7 +160,7 @@ export class SqliteStorage implements Storage, PromotionOrigin {
     const { connection } = this.#opened as Opened;
     this.#checkQueues(connection.statements, request.chunks);
     const answers = appendKeyedInside(connection, time, tx, request);
-    if (tx === connection.handle) this.#appendedInside = true;
+    this.#writtenInside(tx);
     return answers;
   }
 
@@ -161,8 +179,13 @@ export class SqliteStorage implements Storage, PromotionOrigin {
   async prepare(
     lease: Lease,
     parts: readonly PreparedPart[] | null,
+    results?: readonly ItemResult[],
   ): Promise<readonly Member[] | null> {
-    return this.#ready.write((tx) => prepareBatch(tx, lease, parts));
+    return this.#ready.write((tx) => prepareBatch(tx, lease, parts, results));
+  }
+
+  async findResults(queue: number, ids: readonly string[]): Promise<FoundResult[]> {
+    return this.#ready.readAt((sql, now) => findResults(sql, now, queue, ids));
   }
 
   async transact<R>(request: Transact<R>): Promise<R> {
@@ -227,6 +250,20 @@ export class SqliteStorage implements Storage, PromotionOrigin {
     return this.#ready.read((sql) => history(sql, query));
   }
 
+  async replay(queue: number, batch: number): Promise<number | null> {
+    return this.#ready.write((tx) => replay(tx, queue, batch));
+  }
+
+  async propose(proposals: readonly Proposal[]): Promise<Agreement[]> {
+    const transactions = this.#ready;
+    const { handle } = (this.#opened as Opened).connection;
+    return transactions.write(({ sql }) => definitions.propose(sql, handle, proposals));
+  }
+
+  async agreed(ids: readonly number[]): Promise<(SharedDefinition | null)[]> {
+    return this.#ready.read((sql) => definitions.agreed(sql, ids));
+  }
+
   async deadLetters(query: DeadQuery): Promise<DeadRow[]> {
     return this.#ready.read((sql) => dead.deadLetters(sql, query));
   }
@@ -266,6 +303,10 @@ export class SqliteStorage implements Storage, PromotionOrigin {
   async #open({ clock }: StorageEnv): Promise<void> {
     this.#opened = await openDatabase(this.#settings, clock);
     this.#dataVersion = this.#opened.connection.dataVersion();
+  }
+
+  #writtenInside(tx: unknown): void {
+    if (tx === this.#opened?.connection.handle) this.#appendedInside = true;
   }
 
   /** A chunk of a queue that is not there would never be claimed by anybody. */

@@ -46,6 +46,14 @@ export class StorageClock {
     sql.writeClock.run(now, turn, changes);
     return result;
   }
+
+  /** Storage time, for a transaction that only reads. */
+  read(sql: IntakeStatements): number {
+    const { at } = sql.readClock.get() as { readonly at: number };
+    const clock = this.#clock;
+    this.#reading = advanceClock(this.#reading, at, clock.wallMs(), clock.monotonicMs());
+    return this.#reading.at;
+  }
 }
 
 /** Rolls the transaction back for good; `error` is what the caller is told, as it is. */
@@ -87,6 +95,11 @@ export class Transactions {
   /** Runs `work` on one state of the database. */
   async read<T>(work: (sql: Statements) => T): Promise<T> {
     return this.exclusive("read", () => work(this.#connection.statements));
+  }
+
+  /** The same, with storage time. */
+  async readAt<T>(work: (sql: Statements, now: number) => T): Promise<T> {
+    return this.read((sql) => work(sql, this.#time.read(sql)));
   }
 
   /** Runs `work` in a transaction of this mode, as soon as nobody else is in the way. */

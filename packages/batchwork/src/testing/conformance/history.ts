@@ -39,6 +39,7 @@ export const historyCases: Cases = {
         claimedAt,
         finishedAt: now,
         error: null,
+        kept: false,
       },
     ]);
   },

@@ -6,6 +6,7 @@ import type { KeyedAppend } from "../../../src/core/keyed.ts";
 import { itemIds } from "../../../src/core/members.ts";
 import type { Outcome } from "../../../src/core/settle.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/storage.ts";
+import type { FoundResult } from "../../../src/storage/results.ts";
 import { sqlite } from "../../../src/storage/sqlite/index.ts";
 import type {
   ClaimedBatch,
@@ -24,6 +25,9 @@ const ERROR = { name: "Error", message: 'no — "not" today' };
 const LATER_MS = 10 * 60 * 60 * 1000;
 
 const KEY_NAMES = ["forgotten", "done", "for ever", "waiting"] as const;
+
+/** Ids of items, among them all that have results. */
+const RESULT_IDS = numbers(16, 1).flatMap((chunk) => numbers(5).map((n) => `${chunk}:${n}`));
 
 const QUEUES = ["orders", "mails", "empty"] as const;
 
@@ -119,7 +123,16 @@ async function retriesAndLetters(storage: Storage, queue: number): Promise<void>
   await add(chunkOf(queue, numbers(10), "a"), chunkOf(queue, numbers(9, 10), "a"));
   const [done, halved, again] = (await claim(storage, incarnation, { queue, maxSize: 4, limit: 3 }))
     .claimed as [ClaimedBatch, ClaimedBatch, ClaimedBatch];
-  await settle(done, { kind: "done" });
+  // Of these items results are kept: for a while, for ever, and no longer.
+  const kinds = ["success", "canceled", "success"] as const;
+  const results = kinds.map((kind, n) => ({
+    id: itemIds(done.members)[n] as string,
+    kind,
+    value: kind === "success" ? `"é ${n}\\u0000"` : null,
+    error: kind === "success" ? null : ERROR,
+    ttlMs: [LATER_MS, Number.POSITIVE_INFINITY, 0][n] as number,
+  }));
+  await settle(done, { kind: "done", results });
   await settle(halved, {
     kind: "split",
     children: [
@@ -207,6 +220,8 @@ interface Drained {
   readonly letters: readonly unknown[];
   /** For each key, the place of the item that holds it, if it is held. */
   readonly held: readonly unknown[];
+  /** What is known of the first items. */
+  readonly results: readonly FoundResult[];
   readonly told: { readonly now: readonly number[]; readonly soon: readonly number[] };
   readonly early: readonly Delivery[];
   readonly late: readonly Delivery[];
@@ -233,6 +248,10 @@ export async function drained(storage: Storage, clock: ManualClock): Promise<Dra
       // A key that is held no longer stores its item, under an id that differs.
       if (answer?.kind === "stored") held.push(answer.places.filter(({ duplicate }) => duplicate));
     }
+    const found = await Promise.all(
+      ids.map(async (queue) => storage.findResults(queue, RESULT_IDS)),
+    );
+    const results = found.flat().filter(({ status }) => status === "finished");
     const now = await storage.takeUnnotified(ids, 100, 1000);
     await storage.setPaused(ids, false);
     const incarnation = await storage.enroll(2 * LATER_MS);
@@ -243,7 +262,7 @@ export async function drained(storage: Storage, clock: ManualClock): Promise<Dra
     const soon = await storage.takeUnnotified(ids, 100, 1000);
     await storage.retire(incarnation);
     const told = { now: now.map(({ id }) => id), soon: soon.map(({ id }) => id) };
-    return { paused, counts, letters, held, told, early, late };
+    return { paused, counts, letters, held, results, told, early, late };
   });
 }
 

@@ -123,6 +123,7 @@ describePostgres("promote refuses", () => {
     ["moves an item to another batch", "members", "NEW.batch := NEW.batch + 1; RETURN NEW"],
     ["forgets a dead letter", "dead", "IF NEW.id = 1 THEN RETURN NULL; END IF; RETURN NEW"],
     ["forgets a key", "keys", "RETURN NULL"],
+    ["changes a result", "results", "NEW.value := '1'; RETURN NEW"],
   ])("to commit when the target %s", async (_title, table, body) => {
     const path = await filled();
     const before = contentOf(path);

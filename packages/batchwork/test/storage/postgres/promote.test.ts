@@ -38,6 +38,7 @@ describePostgres("promote", () => {
     expect(found.counts[0]).toMatchObject({ waiting: 14, retrying: 5, dead: 4, leased: 0 });
     expect(found.counts[1]).toMatchObject({ paused: true, waiting: 44 });
     expect(found.held.flat()).toHaveLength(3);
+    expect(found.results).toHaveLength(2);
     expect(found.early.filter(({ alone }) => alone)).toHaveLength(2);
     expect(found.late).toHaveLength(3);
   });

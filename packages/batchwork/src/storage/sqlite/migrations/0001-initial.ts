@@ -13,7 +13,14 @@ INSERT INTO batchwork_clock (id, at, turn) VALUES (1, 0, 0);
 CREATE TABLE batchwork_queues (
   id INTEGER PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
+  -- What processes have agreed on, as JSON; NULL while nobody proposed anything.
   version INTEGER NOT NULL DEFAULT 0,
+  settings TEXT,
+  -- What is kept of finished batches and of dead letters; NULL for the default.
+  done_count INTEGER,
+  done_age INTEGER,
+  dead_count INTEGER,
+  dead_age INTEGER,
   paused INTEGER NOT NULL DEFAULT 0,
   notify INTEGER NOT NULL DEFAULT 0,
   -- Chunks up to this id are counted in their groups.
@@ -165,6 +172,36 @@ CREATE TABLE batchwork_dedup_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX batchwork_dedup_keys_item ON batchwork_dedup_keys (chunk, idx);
 
+-- What became of items that were submitted. Inserted by what ends them; never updated.
+CREATE TABLE batchwork_results (
+  chunk INTEGER NOT NULL,
+  idx INTEGER NOT NULL,
+  queue INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  value TEXT,
+  error TEXT,
+  ended_at INTEGER NOT NULL,
+  -- Until when it is kept; NULL for ever.
+  expires_at INTEGER,
+  PRIMARY KEY (chunk, idx)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX batchwork_results_expired ON batchwork_results (expires_at)
+  WHERE expires_at IS NOT NULL;
+
+-- The items of finished batches that are kept to be replayed.
+CREATE TABLE batchwork_kept (
+  batch INTEGER PRIMARY KEY,
+  grp TEXT NOT NULL,
+  data TEXT NOT NULL
+) STRICT;
+
+-- Items that are neither done nor dead, of queues with a limit; written by triggers.
+CREATE TABLE batchwork_pending (
+  queue INTEGER PRIMARY KEY,
+  items INTEGER NOT NULL,
+  bytes INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE batchwork_incarnations (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   expires_at INTEGER NOT NULL
@@ -188,4 +225,58 @@ CREATE TABLE batchwork_dead (
 CREATE INDEX batchwork_dead_queue ON batchwork_dead (queue);
 CREATE INDEX batchwork_dead_group ON batchwork_dead (queue, grp);
 CREATE INDEX batchwork_dead_notice ON batchwork_dead (queue) WHERE notice_at IS NOT NULL;
+
+-- One row per loop: an iterator's job, a worker. Written by its owner's steps, by claims, and by
+-- what users ask of it.
+CREATE TABLE batchwork_loops (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  part TEXT NOT NULL,
+  status TEXT NOT NULL
+    CHECK (status IN ('active', 'idle', 'paused', 'failed', 'done', 'cancelled')),
+  token INTEGER NOT NULL DEFAULT 0,
+  -- The incarnation that runs it.
+  owner INTEGER,
+  -- When it is due; NULL for not by itself.
+  run_at INTEGER,
+  -- True when its owner is to go on at once after the current step.
+  kicked INTEGER NOT NULL DEFAULT 0,
+  -- Steps written so far.
+  step INTEGER NOT NULL DEFAULT 0,
+  cursor TEXT,
+  state TEXT NOT NULL,
+  attempt INTEGER NOT NULL DEFAULT 0,
+  -- Owners in a row that died without a step.
+  crashes INTEGER NOT NULL DEFAULT 0,
+  error TEXT,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (kind, name, part)
+) STRICT;
+CREATE INDEX batchwork_loops_definition ON batchwork_loops (kind, name);
+CREATE INDEX batchwork_loops_due ON batchwork_loops (kind, name, run_at)
+  WHERE run_at IS NOT NULL AND owner IS NULL;
+CREATE INDEX batchwork_loops_owner ON batchwork_loops (owner) WHERE owner IS NOT NULL;
+
+-- What loops gave up.
+CREATE TABLE batchwork_loop_dead (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  loop INTEGER NOT NULL,
+  item TEXT NOT NULL,
+  error TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  -- True once somebody asked for another try.
+  marked INTEGER NOT NULL DEFAULT 0,
+  died_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX batchwork_loop_dead_loop ON batchwork_loop_dead (loop);
+
+-- What steps of loops left to be read later.
+CREATE TABLE batchwork_loop_notes (
+  loop INTEGER NOT NULL,
+  step INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  PRIMARY KEY (loop, step)
+) STRICT, WITHOUT ROWID;
 `;

@@ -48,6 +48,8 @@ BEGIN
   PERFORM @.check_isolation();
   PERFORM pg_advisory_xact_lock(@incarnations, p_incarnation::int);
   DELETE FROM @.incarnations WHERE id = p_incarnation;
+  UPDATE @.loops AS l SET owner = NULL WHERE l.owner = p_incarnation;
+  PERFORM FROM @.reconcile_slices(p_incarnation, '{}', '{}', p_at);
   PERFORM FROM @.reconcile(p_incarnation, '{}', '{}', p_at);
 END $$;
 
@@ -89,6 +91,7 @@ DECLARE
   v_id bigint;
   v_now bigint;
   v_lost int;
+  v_slices record;
 BEGIN
   PERFORM @.check_isolation();
   v_now := coalesce(p_at, @.now_ms());
@@ -104,6 +107,8 @@ BEGIN
   released := 0;
   dead := 0;
   IF incarnations <> '{}' THEN
+    UPDATE @.loops AS l SET owner = NULL, crashes = l.crashes + 1
+    WHERE l.owner = ANY (incarnations);
     PERFORM @.lock_batches(ARRAY(SELECT t.id FROM @.batches AS t
       WHERE t.state = 'leased' AND t.owner = ANY (incarnations)));
     FOR b IN SELECT * FROM @.batches AS t
@@ -113,9 +118,16 @@ BEGIN
       dead := dead + v_lost;
       released := released + CASE WHEN v_lost = 0 THEN 1 ELSE 0 END;
     END LOOP;
+    FOREACH v_id IN ARRAY incarnations LOOP
+      v_slices := @.crash_slices(v_id, p_max_crashes, v_now);
+      released := released + v_slices.released;
+      dead := dead + v_slices.dead;
+    END LOOP;
   END IF;
-  PERFORM @.keep_house();
+  PERFORM @.keep_house(v_now);
   PERFORM @.forget_keys(v_now, 10000);
+  PERFORM @.forget_results(v_now, 10000);
+  PERFORM @.forget_task_results(v_now, 10000);
   SELECT min(i.expires_at) - v_now INTO next_in FROM @.incarnations AS i;
 END $$;
 
@@ -142,20 +154,27 @@ BEGIN
       PERFORM @.tell_ended(ARRAY[ROW(b.queue, b.grp, b.run_at)::@.ended]);
     END IF;
   END LOOP;
+  PERFORM @.absolve_slices(p_incarnation);
 END $$;
 
--- Deletes finished batches beyond the newest 10,000 of a queue, at most p_most, the newest of them
--- first and no further back than p_back ids: where an open snapshot keeps what was deleted, it lies
--- behind them.
-CREATE FUNCTION @.forget_done(p_queue int, p_most int, p_back bigint) RETURNS void
+-- Deletes finished batches beyond what is kept of them: the newest 10,000 of a queue, if it does not
+-- say. At most p_most, the newest of them first and no further back than p_back ids: where an open
+-- snapshot keeps what was deleted, it lies behind them.
+CREATE FUNCTION @.forget_done(p_queue int, p_most int, p_back bigint, p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
+  q @.queues;
   v_last bigint;
 BEGIN
+  SELECT * INTO q FROM @.queues WHERE id = p_queue;
+  IF q.done_count IS NOT NULL OR q.done_age IS NOT NULL THEN
+    PERFORM @.forget_finished(p_queue, q.done_count, q.done_age, p_most, p_now);
+    RETURN;
+  END IF;
   SELECT b.id INTO v_last FROM @.batches AS b WHERE b.queue = p_queue AND b.state = 'done'
   ORDER BY b.id DESC OFFSET 10000 LIMIT 1;
   IF v_last IS NOT NULL THEN
-    DELETE FROM @.batches WHERE id = ANY (ARRAY(
+    PERFORM @.forget_batches(ARRAY(
       SELECT b.id FROM @.batches AS b
       WHERE b.queue = p_queue AND b.state = 'done' AND b.id <= v_last
         AND b.id > v_last - p_back
@@ -164,14 +183,17 @@ BEGIN
 END $$;
 
 -- Forgets what nobody needs any more, in bounded steps. Writes nothing when there is nothing.
-CREATE FUNCTION @.keep_house() RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION @.keep_house(p_now bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   v_all bigint := 9223372036854775807;
-  v_queue int;
+  q @.queues;
   v_ids bigint[];
 BEGIN
-  FOR v_queue IN SELECT q.id FROM @.queues AS q LOOP
-    PERFORM @.forget_done(v_queue, 10000, v_all);
+  FOR q IN SELECT * FROM @.queues LOOP
+    PERFORM @.forget_done(q.id, 10000, v_all, p_now);
+    IF q.dead_count IS NOT NULL OR q.dead_age IS NOT NULL THEN
+      PERFORM @.forget_letters(q.id, q.dead_count, q.dead_age, p_now);
+    END IF;
   END LOOP;
   v_ids := ARRAY(SELECT s.grp FROM @.group_states AS s
     WHERE s.items = 0 AND s.retry_from IS NULL LIMIT 10000);

@@ -5,7 +5,7 @@ export const PREPARATION = String.raw`
 -- ones. Returns the members of the batch from now on; none when the lease is lost.
 CREATE FUNCTION @.prepare_batch(
   p_batch bigint, p_token int, p_counts int[], p_bytes bigint, p_data text[], p_ids text[],
-  p_at bigint
+  p_results json, p_at bigint
 ) RETURNS TABLE (ok boolean, meta text) LANGUAGE plpgsql SET enable_seqscan = off
 SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
@@ -22,6 +22,7 @@ BEGIN
     RETURN;
   END IF;
   IF NOT b.prepared THEN
+    PERFORM @.keep_results(b.queue, p_results, v_now);
     UPDATE @.batches AS t SET prepared = true WHERE t.id = p_batch;
   END IF;
   IF NOT b.prepared AND p_counts IS NOT NULL THEN

@@ -61,29 +61,6 @@ BEGIN
   WHERE id = p_batch;
 END $$;
 
--- Makes dead letters of the items at these positions.
-CREATE FUNCTION @.bury(
-  p_batch bigint, p_positions int[], p_errors text[], p_attempts int, p_crashes int, p_now bigint
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO @.dead (queue, grp, item, item_id, error, attempts, crashes, batch, root, died_at,
-      notice_at)
-  WITH items AS MATERIALIZED (
-    SELECT p.chunk, (i.n - 1)::int AS index, i.text
-    FROM @.payloads AS p, unnest(string_to_array(p.data, E',\n')) WITH ORDINALITY AS i (text, n)
-    WHERE p.chunk IN (SELECT m.chunk FROM @.members AS m WHERE m.batch = p_batch)
-  )
-  SELECT b.queue, g.name, i.text, coalesce(t.id, i.chunk || ':' || i.index), d.error, p_attempts,
-    p_crashes, b.id, coalesce(b.root, b.id), p_now, CASE WHEN q.notify THEN 0 END
-  FROM unnest(p_positions, p_errors) AS d (place, error)
-    JOIN @.batch_items(p_batch) AS t ON t.place = d.place
-    JOIN items AS i ON i.chunk = t.chunk AND i.index = t.index
-    JOIN @.batches AS b ON b.id = p_batch
-    JOIN @.groups AS g ON g.id = b.grp
-    JOIN @.queues AS q ON q.id = b.queue
-  ORDER BY d.place;
-END $$;
-
 -- Puts the items at these positions into a new batch. Its crash record is clean: the handler ended.
 CREATE FUNCTION @.insert_child(
   p_parent @.batches, p_chunks bigint[], p_indices int[], p_ids text[], p_attempt int,
@@ -163,14 +140,24 @@ BEGIN
   RETURN v_retry_at;
 END $$;
 
--- Carries out an outcome that is not all success. Returns when the next attempt may run.
+-- Carries out an outcome that is not plain success. Returns when the next attempt may run.
 CREATE FUNCTION @.settle_failed(b @.batches, p_outcome json, p_now bigint) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
   v_run_at bigint := p_now + (p_outcome->>'delayMs')::bigint;
 BEGIN
+  PERFORM @.keep_results(b.queue, p_outcome->'results', p_now);
   IF p_outcome->>'kind' = 'split' THEN
     RETURN @.split(b, p_outcome, p_now);
+  END IF;
+  IF p_outcome->>'kind' = 'done' THEN
+    PERFORM @.end_keys(ARRAY[b.id], '{}', p_now);
+    IF (p_outcome->>'keep')::boolean THEN
+      PERFORM @.keep_items(b);
+    END IF;
+    PERFORM @.drop_members(ARRAY[b.id]);
+    PERFORM @.finish(b.id, b.token, NULL, p_now);
+    RETURN NULL;
   END IF;
   UPDATE @.batches SET state = 'ready', settled = token, owner = NULL,
     attempt = (p_outcome->>'attempt')::int, run_at = v_run_at, error = p_outcome->>'error'
@@ -179,7 +166,7 @@ BEGIN
 END $$;
 
 -- Settles those batches whose current lease has the token. An outcome of NULL: every item
--- succeeded. Returns what claims have to hear of.
+-- succeeded, there are no results, and nothing is kept. Returns what claims have to hear of.
 CREATE FUNCTION @.settle(p_batches bigint[], p_tokens int[], p_outcomes text[], p_now bigint)
 RETURNS @.ended[] LANGUAGE plpgsql AS $$
 DECLARE
@@ -214,7 +201,7 @@ BEGIN
     END IF;
   END LOOP;
   -- Now and then whoever ends a batch clears up, whatever the reaper keeps up with.
-  PERFORM @.forget_done(t.queue, 1024, 8192) FROM @.batches AS t
+  PERFORM @.forget_done(t.queue, 1024, 8192, p_now) FROM @.batches AS t
   WHERE t.id = (SELECT max(d.id) FROM unnest(p_batches) AS d (id) WHERE d.id % 512 = 0);
   RETURN v_ended;
 END $$;

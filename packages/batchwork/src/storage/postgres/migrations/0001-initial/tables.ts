@@ -24,6 +24,10 @@ CREATE TABLE @.queues (
   name text NOT NULL UNIQUE,
   paused boolean NOT NULL DEFAULT false,
   notify boolean NOT NULL DEFAULT false,
+  -- What processes have agreed on, as JSON; NULL while nobody proposed anything.
+  version bigint NOT NULL DEFAULT 0, settings text,
+  -- What is kept of finished batches and of dead letters; NULL for the default.
+  done_count bigint, done_age bigint, dead_count bigint, dead_age bigint,
   -- The caps that the groups' wake_at was worked out with.
   max_size bigint NOT NULL DEFAULT 0,
   max_bytes bigint NOT NULL DEFAULT 0,

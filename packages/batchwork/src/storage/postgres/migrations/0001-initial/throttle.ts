@@ -60,25 +60,32 @@ BEGIN
   RETURN (SELECT r.room FROM @.throttle_room(p_queue, p_throttle, v_now) AS r);
 END $$;
 
--- Notes which of the batches that a claim handed over are of this queue, and clears up more than it
--- leaves. Returns when there may be more; NULL where there is room.
-CREATE FUNCTION @.note_deliveries(
-  p_queue int, p_throttle json, p_claimed bigint[], p_now bigint, OUT frees_at bigint
+-- Notes how many a claim handed over, and clears up more than it leaves. Returns when there may be
+-- more; NULL where there is room.
+CREATE FUNCTION @.note_delivered(
+  p_queue int, p_throttle json, p_count int, p_now bigint, OUT frees_at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
-  v_count int := (SELECT count(*) FROM @.batches AS b
-    WHERE b.id = ANY (p_claimed) AND b.queue = p_queue);
   v_until bigint := p_now - (p_throttle->>'durationMs')::bigint;
 BEGIN
-  IF v_count > 0 THEN
+  IF p_count > 0 THEN
     INSERT INTO @.deliveries AS d (queue, at, earlier, count)
-    VALUES (p_queue, p_now, @.delivered_so_far(p_queue), v_count)
+    VALUES (p_queue, p_now, @.delivered_so_far(p_queue), p_count)
     ON CONFLICT (queue, at) DO UPDATE SET count = d.count + excluded.count;
     DELETE FROM @.deliveries AS d WHERE d.queue = p_queue AND d.at = ANY (ARRAY(
       SELECT e.at FROM @.deliveries AS e WHERE e.queue = p_queue AND e.at <= v_until
       ORDER BY e.at LIMIT 10));
   END IF;
   frees_at := (SELECT r.frees_at FROM @.throttle_room(p_queue, p_throttle, p_now) AS r);
+END $$;
+
+-- The same for the batches of this queue among those that a claim handed over.
+CREATE FUNCTION @.note_deliveries(
+  p_queue int, p_throttle json, p_claimed bigint[], p_now bigint, OUT frees_at bigint
+) LANGUAGE plpgsql AS $$
+BEGIN
+  frees_at := @.note_delivered(p_queue, p_throttle, (SELECT count(*) FROM @.batches AS b
+    WHERE b.id = ANY (p_claimed) AND b.queue = p_queue)::int, p_now);
 END $$;
 
 -- When to look at a queue that may not hand over before p_frees_at.
