@@ -42,7 +42,7 @@ const LAYERS: readonly Layer[] = [
   {
     folder: "storage/postgres/",
     inside: ["core/", ...PORT, ...BOTH, "storage/postgres/"],
-    outside: [/^pg$/v],
+    outside: [/^pg$/v, /^node:crypto$/v],
   },
   {
     folder: "storage/memory/",

@@ -1,5 +1,5 @@
 /** Calls of the schema's functions: each is one statement, and one transaction by itself. */
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 
 import type { Clock } from "../../core/clock.ts";
 import type {
@@ -82,8 +82,8 @@ const names = new Map<string, string>();
 function nameOf(text: string): string {
   let name = names.get(text);
   if (name === undefined) {
-    const hash = createHash("sha1").update(text).digest("hex");
-    names.set(text, (name = `batchwork_${hash}`));
+    // Names have at most 63 characters.
+    names.set(text, (name = `batchwork_${hash("sha256", text, "base64url")}`));
   }
   return name;
 }
