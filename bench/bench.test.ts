@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CASES, caseNamed } from "./cases/registry.ts";
+import { FEATURE_CASES } from "./features/registry.ts";
 import type { CaseResult } from "./harness/case.ts";
 import { Deliveries } from "./harness/deliveries.ts";
 import { item, ITEM_BYTES, slices } from "./harness/items.ts";
@@ -15,7 +16,7 @@ import { report, rowOf } from "./harness/report.ts";
 import { runCase, type Run } from "./harness/spawn.ts";
 import { durabilityOf } from "./harness/sqlite-facts.ts";
 import { median, medianRatio, quantile } from "./harness/statistics.ts";
-import { ratiosTable, rowsTable } from "./harness/table.ts";
+import { featuresTable, ratiosTable, rowsTable } from "./harness/table.ts";
 
 let root = "";
 beforeAll(() => {
@@ -199,6 +200,27 @@ describe("the report", () => {
   test("tells what a synchronous setting is worth", () => {
     expect(durabilityOf(2)).toContain("on disk at each commit");
     expect(durabilityOf(1)).toContain("lost on power failure");
+  });
+});
+
+describe("rows of features", () => {
+  test.each(FEATURE_CASES.map((row) => row.name))("%s runs with all its items", async (name) => {
+    const directory = mkdtempSync(join(root, "feature-"));
+    const run = await caseNamed(name).load();
+    const { items, durability } = await run({ directory, items: 600, rounds: 1 });
+    expect([items, durability]).toEqual([600, expect.stringContaining("on disk at each commit")]);
+  });
+
+  test("are compared with the row without one, round by round", () => {
+    const runs = new Map([
+      ["feature-none", [100, 200].map((ms) => ({ result: result(ms) }))],
+      ["feature-throttle", [200, 250].map((ms) => ({ result: result(ms) }))],
+    ]);
+    const measured = report([caseNamed("feature-none"), caseNamed("feature-throttle")], runs);
+    expect(measured.features["throttle"]).toBe(0.65);
+    expect(measured.features["tags"]).toBeNull();
+    expect(featuresTable(measured)).toMatch(/throttle.*0\.65/);
+    expect(featuresTable({ features: { throttle: null } })).toBe("");
   });
 });
 

@@ -9,7 +9,7 @@ import { describeMachine } from "./harness/machine.ts";
 import { page } from "./harness/markdown.ts";
 import { measure } from "./harness/measure.ts";
 import { report } from "./harness/report.ts";
-import { latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
+import { featuresTable, latencyTable, ratiosTable, rowsTable } from "./harness/table.ts";
 import { benchConvex } from "./convex/main.ts";
 import { benchLoops } from "./loops/main.ts";
 import { CASES as LOOP_CASES } from "./loops/registry.ts";
@@ -91,7 +91,12 @@ const text = `${JSON.stringify(document, null, 2)}\n`;
 if (values.json) {
   stdout.write(text);
 } else {
-  const tables = [rowsTable(cases, measured), latencyTable(measured), ratiosTable(measured)];
+  const tables = [
+    rowsTable(cases, measured),
+    latencyTable(measured),
+    featuresTable(measured),
+    ratiosTable(measured),
+  ];
   stdout.write(`${tables.join("\n")}\n${JSON.stringify(machine)}\n`);
 }
 if (!values.quick && values.only.length === 0) {

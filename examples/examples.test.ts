@@ -37,6 +37,11 @@ test("every example is run by a test of this file", () => {
     "04-once-with-your-rows.ts",
     "05-schema-hooks-and-size.ts",
     "06-testing-a-handler.ts",
+    "07-tasks-in-a-pool.ts",
+    "08-order-and-priority.ts",
+    "09-tasks-and-your-rows.ts",
+    "12-worker.ts",
+    "13-worker-partitions.ts",
   ]);
 });
 
@@ -105,6 +110,55 @@ test("04 stores an order and its mail together, and once", { timeout: TIMEOUT_MS
       orders: 2, mails waiting: 2
     refused: KEY_CONFLICT
     mails sent: ann bob
+    "
+  `);
+});
+
+test("07 runs tasks, keeps their results and tells when they end", async () => {
+  const output = await run("07-tasks-in-a-pool.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "sent: mail-ann
+    sent: mail-flaky
+    failed: no such user
+    invoiced: 2.5
+    invoiced: 19.99
+    refused: ITEM_INVALID
+    carl: pending
+    carl: canceled finished
+    ann: success
+    carl: canceled
+    flaky: success
+    invoice: success
+    invoice: success
+    nobody: failed
+    dead letter: { userId: 'nobody' } no such user
+    "
+  `);
+});
+
+test("08 keeps customers in order and lets urgent tasks go first", async () => {
+  const output = await run("08-order-and-priority.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "acme 1 2 3 4 5
+    globex 1 2 3 4 5
+    initech 1 2 3 4 5
+    at most 1 of a customer at a time
+    waits for: paused
+    for the auditor, daily, monthly, yearly
+    counted: 4
+    "
+  `);
+});
+
+test("09 ships each order once, though the worker is killed", async () => {
+  const output = await run("09-tasks-and-your-rows.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "waiting: 200
+    the same task: true
+    worker ended by SIGKILL
+    left: 0 dead: 0
+    orders with a parcel: 200
+    parcels: 201
     "
   `);
 });
@@ -205,4 +259,31 @@ describe("the main job", () => {
     expect(before + figure(output, "loaded")).toBe(135_232);
     expect(figure(output, "delivered a second time")).toBeGreaterThanOrEqual(1);
   });
+});
+
+test("12 sends mails by a worker and sets one aside", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("12-worker.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "sent 3: ann@example.com bob@example.com cid@example.com
+    sent 1: dan@example.com
+    sent 1: eve@example.com
+    A worker gave something up: it is a dead letter.
+    dead: nowhere after 2 attempts: no address: nowhere
+    stopped: stopped
+    sent 1: fay@example.com
+    6 mails in 4 batches
+    "
+  `);
+});
+
+test("13 packs every parcel once although it is killed", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("13-worker-partitions.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "killed (SIGKILL) with 225 of 900 parcels packed
+    packed once: 900, otherwise: 0
+    berlin: 300 parcels
+    lyon: 300 parcels
+    turin: 300 parcels
+    "
+  `);
 });

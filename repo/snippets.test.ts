@@ -17,6 +17,7 @@ const documents = [
   "docs/guides/idempotency.md",
   "docs/guides/results.md",
   "docs/guides/limits.md",
+  "docs/guides/pools.md",
   "docs/guides/from-oqronkit.md",
   "docs/guides/observability.md",
   "docs/guides/history.md",

@@ -8,11 +8,13 @@
 import { parseArgs } from "node:util";
 
 import { systemClock } from "../packages/batchwork/src/runtime/clock.ts";
-import { huntMutants } from "./hunt.ts";
+import { huntMutants } from "./hunts.ts";
 import { MUTANTS } from "./mutants/index.ts";
 import { printFailure, printTotals } from "./report.ts";
-import { run, type RunResult } from "./run.ts";
+import { run } from "./run.ts";
 import { failedSeeds, rememberFailed } from "./seeds.ts";
+import { onAllCores } from "./threads.ts";
+import type { Told } from "./worker.ts";
 
 const { values } = parseArgs({
   options: {
@@ -63,21 +65,27 @@ async function runClean(start: number, count: number): Promise<boolean> {
   const fresh = Array.from({ length: count }, (_, n) => start + n);
   const seeds = [...new Set([...failedSeeds(), ...fresh])];
   const startedAt = systemClock.monotonicMs();
-  const results: RunResult[] = [];
-  for (const seed of seeds) {
-    const result = await run(seed);
-    results.push(result);
-    if (result.violation !== null) {
-      rememberFailed(seed);
+  const results = new Map<number, Told>();
+  let failed = false;
+  await onAllCores(
+    seeds.map((seed) => ({ seed })),
+    (_, result) => {
+      if (result === null) return true;
+      results.set(result.seed, result);
+      if (result.violation === null) return true;
+      failed = true;
+      rememberFailed(result.seed);
       printFailure(result);
       return false;
-    }
-  }
-  printTotals(results, systemClock.monotonicMs() - startedAt);
-  return replaysAlike(results.slice(0, REPLAYED));
+    },
+  );
+  if (failed) return false;
+  const inOrder = seeds.flatMap((seed) => results.get(seed) ?? []);
+  printTotals(inOrder, systemClock.monotonicMs() - startedAt);
+  return replaysAlike(inOrder.slice(0, REPLAYED));
 }
 
-async function replaysAlike(results: readonly RunResult[]): Promise<boolean> {
+async function replaysAlike(results: readonly Told[]): Promise<boolean> {
   for (const { seed, hash } of results) {
     const again = await run(seed);
     if (again.hash === hash) continue;

@@ -2,6 +2,11 @@
 import type { RunResult } from "./run.ts";
 import type { RunTotals } from "./totals.ts";
 
+/** What of a run is printed. */
+type Reported = Omit<RunResult, "violation"> & {
+  readonly violation: { readonly message: string } | null;
+};
+
 /** Numbers that are added up over all runs. */
 const SUMMED = [
   "acknowledged",
@@ -21,7 +26,7 @@ const SUMMED = [
 ] as const satisfies readonly (keyof RunTotals)[];
 
 /** What all runs delivered and suffered. `elapsedMs` is real time; 0 leaves it out. */
-export function printTotals(results: readonly RunResult[], elapsedMs: number): void {
+export function printTotals(results: readonly Reported[], elapsedMs: number): void {
   const sums = SUMMED.map((name) => {
     const sum = results.reduce((total, { totals }) => total + totals[name], 0);
     return `${name} ${sum}`;
@@ -48,7 +53,7 @@ export function printTotals(results: readonly RunResult[], elapsedMs: number): v
 }
 
 /** A failure, with all that is needed to see it again. */
-export function printFailure(result: RunResult, mutant?: string): void {
+export function printFailure(result: Reported, mutant?: string): void {
   const { seed, step, plan, violation, tail } = result;
   console.error(`\nseed ${seed} failed at step ${step} of ${plan.steps} (${plan.store})`);
   console.error(`  ${violation?.message}`);

@@ -1,4 +1,5 @@
 /** Every row of `bench batch`, in the order in which the rows of a round run. */
+import { FEATURE_CASES } from "../features/registry.ts";
 import type { BenchCase } from "../harness/case.ts";
 import type { Adders, CycleOptions } from "./cycle.ts";
 
@@ -150,6 +151,7 @@ export const CASES: readonly BenchCase[] = [
       },
     ];
   }),
+  ...FEATURE_CASES,
   {
     name: "add-latency",
     title: "load of 1,000,000, then add latency",

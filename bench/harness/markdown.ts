@@ -32,6 +32,11 @@ export function page(
     ),
     "",
     ...table(
+      ["feature in use", "items/s, of those without"],
+      Object.entries(report.features).map(([name, ratio]) => [name, number(ratio)]),
+    ),
+    "",
+    ...table(
       ["row", "items/s", "add/s", "process/s", "CPU µs/item", "peak MB", "if the power fails"],
       cases.flatMap(({ name, title }) => {
         const row = report.absolute[name];

@@ -1,4 +1,5 @@
 /** From runs to what is printed: medians a row, ratios of the same round, targets. */
+import { featureRatios } from "../features/registry.ts";
 import type { BenchCase, CaseResult, LatencyPair } from "./case.ts";
 import type { Run } from "./spawn.ts";
 import { median, medianRatio, rounded } from "./statistics.ts";
@@ -61,12 +62,15 @@ export interface Report {
   readonly ratios: Readonly<Record<Ratio, number | null>>;
   readonly absolute: Readonly<Record<string, Row | FailedRow>>;
   readonly targets: Readonly<Record<Ratio, Target & { readonly met: boolean | null }>>;
+  /** Speed of a cycle with a feature, as a part of that of one without. */
+  readonly features: Readonly<Record<string, number | null>>;
 }
 
 export function report(cases: readonly BenchCase[], runs: Runs): Report {
   const measured = ratios(runs);
   return {
     ratios: measured,
+    features: featureRatios(runs),
     absolute: Object.fromEntries(
       cases.flatMap(({ name }) => {
         const done = runs.get(name) ?? [];

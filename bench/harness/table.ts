@@ -78,6 +78,19 @@ export function latencyTable({ absolute }: Report): string {
   return `\n${table.toString()}`;
 }
 
+/** What each feature costs; empty when none was measured. */
+export function featuresTable({ features }: Pick<Report, "features">): string {
+  const measured = Object.entries(features).filter(([, ratio]) => ratio !== null);
+  if (measured.length === 0) return "";
+  const table = new Table({
+    head: ["feature", "items/s, of those without"],
+    colAligns: ["left", "right"],
+    ...LAYOUT,
+  });
+  for (const [name, ratio] of measured) table.push([name, number(ratio)]);
+  return `\n${table.toString()}`;
+}
+
 export function ratiosTable({ ratios, targets }: Judged): string {
   const table = new Table({
     head: ["ratio", "measured", "target", "met"],

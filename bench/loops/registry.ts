@@ -1,18 +1,6 @@
 /** Every row of `bench loops`, in the order in which the rows of a round run. */
 import type { BenchCase } from "../harness/case.ts";
 
-async function iterate(): Promise<typeof import("./iterate.ts")> {
-  return import("./iterate.ts");
-}
-
-async function drain(): Promise<typeof import("./drain.ts")> {
-  return import("./drain.ts");
-}
-
-async function wake(): Promise<typeof import("./wake.ts")> {
-  return import("./wake.ts");
-}
-
 const ITERATE = { quick: 200_000, full: 1_000_000, warmUp: 20_000, race: "iterate" } as const;
 const ITERATE_TX = { quick: 50_000, full: 1_000_000, warmUp: 10_000, race: "iterate-tx" } as const;
 const DRAIN = { quick: 50_000, full: 100_000, warmUp: 10_000, race: "drain" } as const;
@@ -23,49 +11,49 @@ export const CASES: readonly BenchCase[] = [
     name: "iterate",
     title: "iterator, pages of 500",
     ...ITERATE,
-    load: async () => (await iterate()).iterate,
+    load: async () => (await import("./iterate.ts")).iterate,
   },
   {
     name: "iterate-bound",
     title: "the same by hand: keyset pages, cursor kept",
     ...ITERATE,
-    load: async () => (await iterate()).bound,
+    load: async () => (await import("./iterate.ts")).bound,
   },
   {
     name: "iterate-offset",
     title: "by hand with LIMIT/OFFSET, offset kept",
     ...ITERATE,
-    load: async () => (await iterate()).offset,
+    load: async () => (await import("./iterate.ts")).offset,
   },
   {
     name: "iterate-covered",
     title: "iterator with proof of coverage",
     ...ITERATE,
-    load: async () => (await iterate()).covered,
+    load: async () => (await import("./iterate.ts")).covered,
   },
   {
     name: "iterate-tx",
     title: "iterator, each row updated in ctx.tx",
     ...ITERATE_TX,
-    load: async () => (await iterate()).iterateTx,
+    load: async () => (await import("./iterate.ts")).iterateTx,
   },
   {
     name: "iterate-tx-bound",
     title: "the same by hand, in one transaction a page",
     ...ITERATE_TX,
-    load: async () => (await iterate()).boundTx,
+    load: async () => (await import("./iterate.ts")).boundTx,
   },
   {
     name: "worker",
     title: "worker, batches of 100",
     ...DRAIN,
-    load: async () => (await drain()).worker,
+    load: async () => (await import("./drain.ts")).worker,
   },
   {
     name: "worker-bound",
     title: "the same by hand",
     ...DRAIN,
-    load: async () => (await drain()).bound,
+    load: async () => (await import("./drain.ts")).bound,
   },
   {
     name: "wake",
@@ -73,7 +61,7 @@ export const CASES: readonly BenchCase[] = [
     quick: 200,
     full: 1000,
     ...WAKE,
-    load: async () => (await wake()).wakeInside,
+    load: async () => (await import("./wake.ts")).wakeInside,
   },
   {
     name: "wake-across",
@@ -81,7 +69,7 @@ export const CASES: readonly BenchCase[] = [
     quick: 200,
     full: 1000,
     ...WAKE,
-    load: async () => (await wake()).wakeAcross,
+    load: async () => (await import("./wake.ts")).wakeAcross,
   },
 ];
 

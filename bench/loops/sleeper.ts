@@ -5,7 +5,7 @@ import { sqlite } from "batchwork/sqlite";
 import { emailsWorker } from "./wake.ts";
 
 const bw = new Batchwork({ storage: sqlite({ path: argv[2] ?? "" }) });
-emailsWorker(bw, (id, at) => process.send?.({ id, at: String(at) }));
+emailsWorker(bw, (id, at) => void process.send?.({ id, at: String(at) }));
 await bw.start();
 process.once("message", () => {
   void bw.stop().then(() => process.disconnect());

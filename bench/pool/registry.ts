@@ -30,21 +30,13 @@ function postgresPeer(name: string): PoolCase {
   return { ...found, on: "postgres" };
 }
 
-async function ours(): Promise<typeof import("./tasks.ts")> {
-  return import("./tasks.ts");
-}
-
-async function waiting(): Promise<typeof import("./slow.ts")> {
-  return import("./slow.ts");
-}
-
 export const CASES: readonly PoolCase[] = [
   {
     name: "tasks",
     title: "SQLite: tasks, calls of 500",
     ...OURS,
     on: "sqlite",
-    load: async () => (await ours()).tasks(),
+    load: async () => (await import("./tasks.ts")).tasks(),
   },
   sqlitePeer("plainjob"),
   {
@@ -52,35 +44,35 @@ export const CASES: readonly PoolCase[] = [
     title: "SQLite: no results kept",
     ...FEATURE,
     on: "sqlite",
-    load: async () => (await ours()).tasks({ ttl: 0 }),
+    load: async () => (await import("./tasks.ts")).tasks({ ttl: 0 }),
   },
   {
     name: "tasks-returning",
     title: "SQLite: results of 200 bytes",
     ...FEATURE,
     on: "sqlite",
-    load: async () => (await ours()).tasks({ returning: true }),
+    load: async () => (await import("./tasks.ts")).tasks({ returning: true }),
   },
   {
     name: "tasks-on-complete",
     title: "SQLite: onComplete",
     ...FEATURE,
     on: "sqlite",
-    load: async () => (await ours()).tasks({ told: "each" }),
+    load: async () => (await import("./tasks.ts")).tasks({ told: "each" }),
   },
   {
     name: "tasks-on-complete-batch",
     title: "SQLite: onCompleteBatch",
     ...FEATURE,
     on: "sqlite",
-    load: async () => (await ours()).tasks({ told: "many" }),
+    load: async () => (await import("./tasks.ts")).tasks({ told: "many" }),
   },
   {
     name: "enqueue-64",
     title: "SQLite: enqueue, 64 callers",
     ...FEATURE,
     on: "sqlite",
-    load: async () => (await ours()).tasks({ callers: 64, perCall: 1 }),
+    load: async () => (await import("./tasks.ts")).tasks({ callers: 64, perCall: 1 }),
   },
   {
     name: "slow",
@@ -89,7 +81,7 @@ export const CASES: readonly PoolCase[] = [
     full: 10_000,
     ...SLOW,
     on: "sqlite",
-    load: async () => (await waiting()).slow(FIVE),
+    load: async () => (await import("./slow.ts")).slow(FIVE),
   },
   {
     name: "slow-1000",
@@ -99,7 +91,7 @@ export const CASES: readonly PoolCase[] = [
     ...SLOW,
     fullOnly: true,
     on: "sqlite",
-    load: async () => (await waiting()).slow(FIVE),
+    load: async () => (await import("./slow.ts")).slow(FIVE),
   },
   {
     name: "slow-1000-at-100",
@@ -109,14 +101,14 @@ export const CASES: readonly PoolCase[] = [
     ...SLOW,
     fullOnly: true,
     on: "sqlite",
-    load: async () => (await waiting()).slow({ executors: 1, perExecutor: 100 }),
+    load: async () => (await import("./slow.ts")).slow({ executors: 1, perExecutor: 100 }),
   },
   {
     name: "pg-tasks",
     title: "PostgreSQL: tasks, calls of 500",
     ...OURS,
     on: "postgres",
-    load: async () => (await ours()).tasksOnPostgres(),
+    load: async () => (await import("./tasks.ts")).tasksOnPostgres(),
   },
   postgresPeer("graphile"),
   postgresPeer("pg-boss"),
@@ -125,14 +117,14 @@ export const CASES: readonly PoolCase[] = [
     title: "PostgreSQL: onCompleteBatch",
     ...FEATURE,
     on: "postgres",
-    load: async () => (await ours()).tasksOnPostgres({ told: "many" }),
+    load: async () => (await import("./tasks.ts")).tasksOnPostgres({ told: "many" }),
   },
   {
     name: "pg-enqueue-64",
     title: "PostgreSQL: enqueue, 64 callers",
     ...FEATURE,
     on: "postgres",
-    load: async () => (await ours()).tasksOnPostgres({ callers: 64, perCall: 1 }),
+    load: async () => (await import("./tasks.ts")).tasksOnPostgres({ callers: 64, perCall: 1 }),
   },
   {
     name: "pg-slow",
@@ -142,7 +134,7 @@ export const CASES: readonly PoolCase[] = [
     ...SLOW,
     fullOnly: true,
     on: "postgres",
-    load: async () => (await waiting()).slowOnPostgres(FIVE),
+    load: async () => (await import("./slow.ts")).slowOnPostgres(FIVE),
   },
 ];
 

@@ -9,7 +9,7 @@ import type { Mutant } from "./mutant.ts";
 export const dedupKeyOutlivesWindow: Mutant = {
   name: "a key of duplicates outlives its window",
   about: "an item is left out although the first one with its key was sealed long ago",
-  foundBy: ["I-4 counts add up", "seal: order and size", "drains when faults end"],
+  foundBy: ["I-4 counts add up", "seal: order and size", "claim: nothing due is passed over"],
   begin: () => {
     const held = new Set<string>();
     return {

@@ -43,6 +43,31 @@ const FIELDS: { readonly [P in PromotionPart]: readonly (keyof PromotionRows[P] 
     "noticeInMs",
   ],
   keys: ["queue", "key", "chunk", "index", "digest", "ttlMs", "expiresInMs"],
+  pools: ["queue", "callbacks", "resultTtlMs", "parallelism"],
+  slices: [
+    "queue",
+    "group",
+    "chunk",
+    "from",
+    "count",
+    "indices",
+    "attempt",
+    "runInMs",
+    "company",
+    "crashes",
+  ],
+  tasks: [
+    "queue",
+    "chunk",
+    "from",
+    "ended",
+    "indices",
+    "kind",
+    "data",
+    "error",
+    "endedAt",
+    "expiresInMs",
+  ],
   results: ["queue", "chunk", "index", "kind", "value", "error", "endedAt", "expiresInMs"],
 };
 
@@ -66,6 +91,9 @@ export class Fingerprint {
     batches: 0,
     letters: 0,
     keys: 0,
+    pools: 0,
+    slices: 0,
+    tasks: 0,
     results: 0,
   };
   #live = 0;

@@ -69,8 +69,13 @@ export class PoolRunner implements Companion {
   #failures = 0;
   /** Leases may be stored that nobody here knows of. */
   #doubt = false;
-  /** Handlers that run. */
+  /** Handlers that run, or are to begin. */
   #running = 0;
+  /** Slices whose handlers are to be called. */
+  readonly #toStart: TaskSlice[] = [];
+  #starting = false;
+  /** Tasks that ended since the last exchange. */
+  #endedTasks = 0;
 
   constructor(
     host: PoolHost,
@@ -229,7 +234,7 @@ export class PoolRunner implements Companion {
     this.#failures = 0;
     this.#settled(taken, exchanged);
     this.#lookAgain(exchanged);
-    await this.#dispatch(exchanged);
+    this.#dispatch(exchanged);
   }
 
   #take(): Taken[] {
@@ -239,6 +244,7 @@ export class PoolRunner implements Companion {
       if (one !== null) taken.push({ slice, ...one });
     }
     this.#dirty.clear();
+    this.#endedTasks = 0;
     return taken;
   }
 
@@ -278,12 +284,20 @@ export class PoolRunner implements Companion {
     if (more) storage.announce?.(0);
   }
 
-  async #dispatch({ claimed, suspectWaiting }: PoolExchanged): Promise<void> {
+  #dispatch({ claimed, suspectWaiting }: PoolExchanged): void {
     // All of them enter the gate before anybody else may ask.
     const slices = this.#state === "stopped" ? [] : claimed.map((one) => this.#enter(one));
     this.#around.gate.answer(this, suspectWaiting);
+    this.#toStart.push(...slices);
+    void this.#startAll();
+  }
+
+  /** Beside the loop: while some tasks are settled, others begin. */
+  async #startAll(): Promise<void> {
+    if (this.#starting) return;
+    this.#starting = true;
     let started = 0;
-    for (const slice of slices) {
+    for (let slice = this.#toStart.shift(); slice !== undefined; slice = this.#toStart.shift()) {
       // What arrives in between, and whoever else shares the process, has a turn.
       if (started >= TASKS_PER_TURN) {
         await turn(this.#around.clock);
@@ -294,6 +308,7 @@ export class PoolRunner implements Companion {
       tellStarted(slice);
       slice.start();
     }
+    this.#starting = false;
   }
 
   #enter(claimed: ClaimedSlice): TaskSlice {
@@ -317,11 +332,17 @@ export class PoolRunner implements Companion {
   #taskEnded(slice: TaskSlice, last: boolean): void {
     slice.pool.running--;
     this.#running--;
-    const first = this.#dirty.size === 0;
     this.#dirty.add(slice);
+    this.#endedTasks++;
     if (last) this.#around.gate.leave(slice.claimed.alone);
-    if (this.#running === 0) this.#wake.now();
-    else if (first) this.#wake.within(SETTLE_MS);
+    if (this.#running === 0 || this.#endedTasks === this.#enough(slice)) this.#wake.now();
+    else if (this.#endedTasks === 1) this.#wake.within(SETTLE_MS);
+  }
+
+  /** Where a look crosses a network, it is on its way while the other half begins. */
+  #enough({ pool }: TaskSlice): number {
+    if (this.#host.storage.announce === undefined) return Number.POSITIVE_INFINITY;
+    return Math.ceil(pool.options.maxConcurrencyPerWorker / 2);
   }
 
   #lose(slice: TaskSlice, code: "LEASE_LOST" | "STOPPED", message: string): void {

@@ -83,16 +83,24 @@ export class TaskSlice implements RunOwner {
 
   /** Calls the handlers of all its tasks. */
   start(): void {
-    const tasks = this.pool.decode(this.claimed.payload) as StoredTask[];
-    const runs = tasks.map((task, n) => {
-      const run = new TaskRun(this, this.claimed.indices[n] as number, task);
-      this.#running.set(run.index, run);
+    const { indices, payload } = this.claimed;
+    let tasks: readonly StoredTask[] = [];
+    let damaged: { readonly error: unknown } | undefined;
+    try {
+      tasks = this.pool.decode(payload) as StoredTask[];
+    } catch (error) {
+      damaged = { error };
+    }
+    const runs = indices.map((index, n) => {
+      const run = new TaskRun(this, index, tasks[n] ?? { name: "" });
+      this.#running.set(index, run);
       return run;
     });
     // All of them are there before the first one ends: the last one to end is known as such.
     for (const run of runs) {
       if (this.#lost) return;
-      run.start();
+      if (damaged === undefined) run.start();
+      else this.ended(run, { kind: "threw", error: damaged.error, forGood: true });
     }
   }
 

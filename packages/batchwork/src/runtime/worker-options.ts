@@ -40,6 +40,9 @@ export interface QueryArgs<Unit> {
   readonly except: readonly Unit[];
 }
 
+/** What `process` returns, or its promise brings. */
+export type MaybeProcessed = Processed | undefined | void;
+
 /** What `process` is told besides the batch. */
 export interface WorkerContext {
   readonly name: string;

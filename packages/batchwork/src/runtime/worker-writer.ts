@@ -4,7 +4,7 @@ import type { WorkerState } from "../core/worker-state.ts";
 import type { LoopRow, LoopStep, LoopTransacted, StepAnswer } from "../storage/loops.ts";
 import type { LoopSignals } from "./loop-runner.ts";
 import { stateOf, type WorkerDefinition } from "./worker-definition.ts";
-import type { WorkerContext, Processed } from "./worker-options.ts";
+import type { MaybeProcessed, WorkerContext } from "./worker-options.ts";
 
 /** The loop goes on at once, with the same owner. */
 export const KEEP: LoopMove = { to: "active", runInMs: 0, keep: true };
@@ -56,7 +56,7 @@ export class WorkerWriter {
   }
 
   /** Calls the user's `process`. */
-  process(tx: unknown, batch: unknown): ReturnType<WorkerDefinition["given"]["process"]> {
+  process(tx: unknown, batch: unknown): MaybeProcessed | PromiseLike<MaybeProcessed> {
     return this.definition.given.process(tx as never, batch, this.#context);
   }
 
@@ -113,6 +113,6 @@ export class WorkerWriter {
 }
 
 /** What `process` returned. */
-export function debounceOf(processed: Processed | undefined | void): number {
+export function debounceOf(processed: MaybeProcessed): number {
   return processed?.debounceMs ?? 0;
 }

@@ -75,6 +75,43 @@ export interface PromotionRows {
     /** Until when it is held; `null` until its item ended. */
     readonly expiresInMs: number | null;
   };
+  /** Queues of tasks. */
+  readonly pools: {
+    readonly queue: string;
+    /** The queue that is told when tasks end. */
+    readonly callbacks: string | null;
+    /** For how long results are kept; `null` for ever. */
+    readonly resultTtlMs: number | null;
+    readonly parallelism: number | null;
+  };
+  /** Tasks that are not over, of chunks that a claim has seen. */
+  readonly slices: {
+    readonly queue: string;
+    readonly group: string;
+    readonly chunk: number;
+    readonly from: number;
+    readonly count: number;
+    /** Where they do not follow one another. */
+    readonly indices: readonly number[] | null;
+    readonly attempt: number;
+    readonly runInMs: number;
+    /** Of suspects. */
+    readonly company: number | null;
+    readonly crashes: number;
+  };
+  /** How tasks ended, as long as it is kept. */
+  readonly tasks: {
+    readonly queue: string;
+    readonly chunk: number;
+    readonly from: number;
+    readonly ended: number;
+    readonly indices: readonly number[] | null;
+    readonly kind: string;
+    readonly data: string | null;
+    readonly error: string | null;
+    readonly endedAt: number;
+    readonly expiresInMs: number | null;
+  };
   /** What became of items that were submitted, as long as it is kept. */
   readonly results: {
     readonly queue: string;

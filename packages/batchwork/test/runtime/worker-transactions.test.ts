@@ -46,7 +46,7 @@ describe.each(DRIVERS)("a worker on a SQLite file, opened with %s", (driver) => 
         maxWaitMs: 0,
         handler: async (ctx) => {
           await ctx.tx((tx) => {
-            tx.prepare("INSERT INTO jobs VALUES (?)").run(ctx.batch[0] as number);
+            tx.prepare("INSERT INTO jobs VALUES (?)").run(ctx.batch[0]);
             worker.pingSync({ tx });
           });
         },

@@ -1,5 +1,5 @@
 /** Processes that run tasks at random, and what must hold whatever they do. */
-import { expect } from "vitest";
+import assert from "node:assert/strict";
 
 import { joinItems, splitItems } from "../../src/core/codec.ts";
 import { laneName, laneOf } from "../../src/core/lane.ts";
@@ -144,7 +144,7 @@ class PoolCampaign {
       const canceled = answer.canceled.find(({ batch }) => batch === settlement.batch);
       for (const index of namedIn(settlement)) left.delete(index);
       if (left.size === 0) process.held.delete(settlement.batch);
-      expect(answer.settled[n]).toBe("settled");
+      assert.equal(answer.settled[n], "settled");
       const counts = (index: number): boolean => canceled?.indices.includes(index) !== true;
       const end = (index: number, how: string): void => this.#end(itemId(slice.chunk, index), how);
       for (const index of settlement.done.filter(counts)) end(index, "success");
@@ -152,7 +152,10 @@ class PoolCampaign {
     }
     for (const slice of answer.claimed) {
       const texts = splitItems(slice.payload as string);
-      expect(texts).toEqual(slice.indices.map((index) => JSON.stringify(index)));
+      assert.deepEqual(
+        texts,
+        slice.indices.map((index) => JSON.stringify(index)),
+      );
       process.held.set(slice.batch, { slice, left: new Set(slice.indices) });
     }
     this.#checkLimits();
@@ -193,9 +196,9 @@ class PoolCampaign {
     const answers = await storage.pools.cancel(this.#queue, ids);
     for (const [n, answer] of answers.entries()) {
       const id = ids[n] as string;
-      if (answer === "finished") expect(this.#ended.has(id), id).toBe(true);
+      if (answer === "finished") assert.ok(this.#ended.has(id), id);
       else this.#end(id, "canceled");
-      expect(answer).not.toBe("unknown");
+      assert.notEqual(answer, "unknown");
     }
   }
 
@@ -211,13 +214,13 @@ class PoolCampaign {
       if (other !== process) await other.storage.heartbeat(other.incarnation, LEASE_MS);
     }
     const { incarnations } = await process.storage.reap(1000);
-    expect(incarnations).toEqual([process.incarnation]);
+    assert.deepEqual(incarnations, [process.incarnation]);
     process.held.clear();
     process.incarnation = await process.storage.enroll(LEASE_MS);
   }
 
   #end(id: string, how: string): void {
-    expect(this.#ended.get(id), `${id} ended before, now ${how}`).toBeUndefined();
+    assert.equal(this.#ended.get(id), undefined, `${id} ended before, now ${how}`);
     this.#ended.set(id, how);
   }
 
@@ -232,8 +235,8 @@ class PoolCampaign {
       }
     }
     keys.delete("");
-    expect(running).toBeLessThanOrEqual(MAX_PARALLELISM);
-    expect(Math.max(0, ...keys.values())).toBeLessThanOrEqual(PER_KEY);
+    assert.ok(running <= MAX_PARALLELISM, `${running} run`);
+    assert.ok(Math.max(0, ...keys.values()) <= PER_KEY, JSON.stringify([...keys]));
   }
 
   async #finish(): Promise<void> {
@@ -254,13 +257,13 @@ class PoolCampaign {
     for (const [n, task] of found.entries()) {
       const id = this.#enqueued[n] as string;
       const kind = task.status === "finished" ? task.kind : task.status;
-      expect(kind, id).toBe(this.#ended.get(id));
+      assert.equal(kind, this.#ended.get(id), id);
     }
     const counts = await storage.pools.counts(this.#queue);
     const { waiting, delayed, running, canceling } = counts;
-    expect([waiting, delayed, running, canceling]).toEqual([0, 0, 0, 0]);
+    assert.deepEqual([waiting, delayed, running, canceling], [0, 0, 0, 0]);
     const told = await this.#drainTold(storage);
-    expect(told.toSorted()).toEqual(this.#enqueued.toSorted());
+    assert.deepEqual(told.toSorted(), this.#enqueued.toSorted());
   }
 
   async #drainTold(storage: Storage): Promise<string[]> {

@@ -83,7 +83,7 @@ export const dashboard = query({
       .query("visits")
       .withIndex("by_site", (q) => q.eq("site", site))
       .take(1000);
-    const letters = await visits.listDeadLetters(ctx, BATCH);
+    const letters = await visits.deadLetters(ctx, BATCH);
     return { waiting: text, received: rows.length, refused: letters.map(({ item }) => item) };
   },
 });
@@ -92,5 +92,5 @@ export const dashboard = query({
 export const forgetRefused = mutation({
   args: {},
   returns: v.number(),
-  handler: (ctx): Promise<number> => visits.discardDeadLetters(ctx, BATCH),
+  handler: (ctx): Promise<number> => visits.discard(ctx, BATCH),
 });

@@ -36,7 +36,10 @@ export function packChunks(
 ): { readonly from: number; readonly end: number; readonly bytes: number }[] {
   const chunks = [];
   for (let from = 0; from < sizes.length;) {
-    const end = chunkEnd(sizes, from, { items: itemsMax, bytes: Math.min(bytesMax, CHUNK_BYTES_MAX) });
+    const end = chunkEnd(sizes, from, {
+      items: itemsMax,
+      bytes: Math.min(bytesMax, CHUNK_BYTES_MAX),
+    });
     let bytes = 0;
     for (let i = from; i < end; i++) bytes += sizes[i] as number;
     chunks.push({ from, end, bytes });

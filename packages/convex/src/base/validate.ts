@@ -12,7 +12,11 @@ interface Described {
 }
 
 /** What is wrong with the value, with its path; `null` when nothing is. */
-export function problemOf(validator: GenericValidator, value: unknown, path: string): string | null {
+export function problemOf(
+  validator: GenericValidator,
+  value: unknown,
+  path: string,
+): string | null {
   return check(validator as unknown as Described, value, path);
 }
 

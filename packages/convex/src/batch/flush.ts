@@ -122,14 +122,17 @@ async function sleep(
     .withIndex("by_inbox", (q) => q.eq("group", group._id))
     .first();
   if (header !== null) return false;
-  const keptMs = group.groupKey === undefined ? undefined : IDLE_GROUP_MS;
+  const { historyTtl = HISTORY_MS, deadLetterTtl, deduplicateFor = 0 } = group.config;
+  // Keys that are still taken are those of this group.
+  const idleMs = Math.max(IDLE_GROUP_MS, deduplicateFor);
+  const keptMs = group.groupKey === undefined ? undefined : idleMs;
   const expiry = keptMs === undefined ? {} : { expiresAt: Date.now() + keptMs };
   await ctx.db.patch("groups", group._id, { state: "idle", ...expiry });
   // What it reports next begins with the next batch.
   const reported = { at: 0, entries: runner.entries };
   await unwatch(ctx, runner, { ...counts, reported, state: "asleep" });
-  const { historyRetention = HISTORY_MS, deadLetterRetention, deduplicateFor } = group.config;
-  await ensureSweep(ctx, [historyRetention, deadLetterRetention, deduplicateFor, keptMs]);
+  const keysMs = deduplicateFor > 0 ? deduplicateFor : undefined;
+  await ensureSweep(ctx, [historyTtl, deadLetterTtl, keysMs, keptMs]);
   return true;
 }
 

@@ -25,7 +25,7 @@ export async function record(
     ...(groupKey === undefined ? {} : { groupKey }),
     ...(error === undefined ? {} : { errorMessage: error }),
     entry: entries,
-    expiresAt: now + (config.historyRetention ?? HISTORY_MS),
+    expiresAt: now + (config.historyTtl ?? HISTORY_MS),
   });
   const old = await ctx.db
     .query("history")

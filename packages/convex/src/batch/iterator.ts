@@ -1,9 +1,10 @@
 /** What callers reach: the iterator. */
 import { ConvexError, v } from "convex/values";
+import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { mutation, query, type MutationCtx } from "./_generated/server.js";
 import { NO_PAGE, cancelPage, expiryOf, jobOf, schedulePage } from "./jobs.js";
-import { LIST_MAX } from "./limits.js";
+import { CALLBACK_ATTEMPTS_MAX, LIST_MAX } from "./limits.js";
 import { vDeleted, vJobConfig, vJobStatus } from "./validators.js";
 
 const vJobResult = v.object({
@@ -66,12 +67,20 @@ export const pause = mutation({
   },
 });
 
-/** Resumes a paused job. There is one page at a time: one that still runs is the next. */
+/**
+ * Resumes a paused job. There is one page at a time: one that still runs is the next. Of a job that
+ * is completed and whose `onComplete` was given up, it is that which is tried again.
+ */
 export const resume = mutation({
   args: { jobId: v.string() },
   returns: vJobResult,
   handler: async (ctx, { jobId }) => {
     const job = await known(ctx, jobId);
+    if (job.status === "completed" && (job.callbackAttempts ?? 0) >= CALLBACK_ATTEMPTS_MAX) {
+      await ctx.db.patch("jobs", job._id, { callbackAttempts: 0 });
+      await ctx.scheduler.runAfter(0, internal.pages.completed, { job: job._id });
+      return { jobId, status: job.status };
+    }
     if (job.status !== "paused") return refused(job, "Only a paused job can be resumed");
     if (job.run === undefined) await schedulePage(ctx, job, 0, { status: "running" });
     else await ctx.db.patch("jobs", job._id, { status: "running" });

@@ -27,11 +27,11 @@ interface Changes {
 /** When the row of a job that ends now may go, where that was asked for. */
 export async function expiryOf(
   ctx: MutationCtx,
-  { config: { retention } }: Doc<"jobs">,
+  { config: { ttl } }: Doc<"jobs">,
 ): Promise<{ expiresAt?: number }> {
-  if (retention === undefined) return {};
-  await ensureSweep(ctx, [retention]);
-  return { expiresAt: Date.now() + retention };
+  if (ttl === undefined) return {};
+  await ensureSweep(ctx, [ttl]);
+  return { expiresAt: Date.now() + ttl };
 }
 
 /** Schedules the next page under a new token, and its watch. */

@@ -95,7 +95,7 @@ async function bury(
   const { _id, batchId, groupKey, config } = group;
   const items = await itemsOf(ctx, flush);
   const at = Date.now();
-  const { deadLetterRetention: keptMs } = config;
+  const { deadLetterTtl: keptMs } = config;
   for (const { index, error } of failed) {
     const item = items[index];
     if (item === undefined) continue;

@@ -142,22 +142,24 @@ export const failed = internalMutation({
 });
 
 async function fail(ctx: MutationCtx, job: Doc<"jobs">, error: string): Promise<void> {
-  const retryCount = job.retryCount + 1;
   const { jobId, config } = job;
-  log(env.LOG_LEVEL, "WARN", "iterator.failed", { jobId, attempts: retryCount, error });
   const size = job.pageSize ?? config.batchSize;
   const half = Math.floor(size / 2);
+  // A page that was too large is no failed attempt as long as there is a smaller one.
+  const isTooLarge = LIMIT.test(error) && size > 1;
+  const retryCount = job.retryCount + (isTooLarge ? 0 : 1);
+  log(env.LOG_LEVEL, "WARN", "iterator.failed", { jobId, attempts: retryCount, size, error });
   const changes = {
     retryCount,
     errorMessage: error,
     lastRunAt: Date.now(),
-    ...(LIMIT.test(error) && size > 1 ? { pageSize: half, pageMax: half } : {}),
+    ...(isTooLarge ? { pageSize: half, pageMax: half } : {}),
   };
   if (retryCount >= config.maxRetries) {
     const over = { ...NO_PAGE, ...(await expiryOf(ctx, job)), status: "failed" as const };
     await ctx.db.patch("jobs", job._id, { ...changes, ...over });
   } else if (job.status === "running") {
-    await schedulePage(ctx, job, retryDelayMs(BACKOFF, retryCount, 0), changes);
+    await schedulePage(ctx, job, retryDelayMs(BACKOFF, Math.max(retryCount, 1), 0), changes);
   } else await ctx.db.patch("jobs", job._id, { ...changes, ...NO_PAGE });
 }
 

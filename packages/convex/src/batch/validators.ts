@@ -30,8 +30,8 @@ export const vBatchConfig = v.object({
   /** How long the key of an item stays taken after it was added, ms; absent: while it waits. */
   deduplicateFor: v.optional(v.number()),
   /** How long entries of the history, and dead letters, are kept, ms. */
-  historyRetention: v.optional(v.number()),
-  deadLetterRetention: v.optional(v.number()),
+  historyTtl: v.optional(v.number()),
+  deadLetterTtl: v.optional(v.number()),
 });
 
 export type BatchConfig = Infer<typeof vBatchConfig>;
@@ -95,5 +95,5 @@ export const vJobConfig = v.object({
   /** Pages grow up to this while they use little of what a transaction may. */
   maxBatchSize: v.optional(v.number()),
   /** How long the row of a job that is over is kept, ms. */
-  retention: v.optional(v.number()),
+  ttl: v.optional(v.number()),
 });

@@ -63,9 +63,9 @@ export function checkJob({ batchSize, ...rest }: JobOverride): void {
 export async function storedJobOf(config: IteratorConfig): Promise<StoredJob> {
   checkJob(config);
   const { delayBetweenBatchesMs = DELAY_MS, maxRetries = MAX_RETRIES, onComplete } = config;
-  const { batchSize, maxBatchSize, retention } = config;
-  const kept = checkOverride({ historyRetention: retention });
-  throwAny(kept && { ...kept, field: "retention", message: renamed(kept, "retention") });
+  const { batchSize, maxBatchSize, ttl } = config;
+  const kept = checkOverride({ historyTtl: ttl });
+  throwAny(kept && { ...kept, field: "ttl", message: renamed(kept, "ttl") });
   return {
     batchSize,
     delayBetweenBatchesMs,
@@ -74,7 +74,7 @@ export async function storedJobOf(config: IteratorConfig): Promise<StoredJob> {
     processBatch: await createFunctionHandle(config.processBatch),
     ...(onComplete ? { onComplete: await createFunctionHandle(onComplete) } : {}),
     ...(maxBatchSize === undefined ? {} : { maxBatchSize }),
-    ...(retention === undefined ? {} : { retention }),
+    ...(ttl === undefined ? {} : { ttl }),
   };
 }
 

@@ -57,9 +57,9 @@ export interface BatchConfig<T = unknown> {
   /** The key of an item stays taken this long after it was added, ms. Default 0: while it waits. */
   deduplicateFor?: number;
   /** How long an entry of the history is kept, ms; the latest 1,000 of a group. Default 30 days. */
-  historyRetention?: number;
+  historyTtl?: number;
   /** How long a dead letter is kept, ms. Default: until it is redriven or discarded. */
-  deadLetterRetention?: number;
+  deadLetterTtl?: number;
 }
 
 /** What can be changed at run time: `null` takes it back, what is absent stays as it is. */
@@ -238,5 +238,5 @@ export interface IteratorConfig<T = unknown> {
    */
   maxBatchSize?: number;
   /** How long the row of a job that is over is kept, ms. Default: until it is deleted. */
-  retention?: number;
+  ttl?: number;
 }

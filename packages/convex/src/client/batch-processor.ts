@@ -136,7 +136,7 @@ export class BatchProcessor<T = unknown> {
   }
 
   /** Items that were out of attempts, oldest first. */
-  async listDeadLetters(
+  async deadLetters(
     ctx: RunQueryCtx,
     batchId: string,
     options: DeadLetterQuery = {},
@@ -146,20 +146,12 @@ export class BatchProcessor<T = unknown> {
   }
 
   /** Adds dead letters again, to be flushed at once. Returns how many. */
-  redriveDeadLetters(
-    ctx: RunMutationCtx,
-    batchId: string,
-    options: DeadLetterQuery = {},
-  ): Promise<number> {
+  redrive(ctx: RunMutationCtx, batchId: string, options: DeadLetterQuery = {}): Promise<number> {
     return ctx.runMutation(this.component.dead.redrive, { batchId, ...options });
   }
 
   /** Deletes dead letters. Returns how many. */
-  discardDeadLetters(
-    ctx: RunMutationCtx,
-    batchId: string,
-    options: DeadLetterQuery = {},
-  ): Promise<number> {
+  discard(ctx: RunMutationCtx, batchId: string, options: DeadLetterQuery = {}): Promise<number> {
     return ctx.runMutation(this.component.dead.discard, { batchId, ...options });
   }
 
@@ -180,7 +172,7 @@ export class BatchProcessor<T = unknown> {
     return ctx.runMutation(this.component.iterator.pause, { jobId });
   }
 
-  /** Resumes a paused job. */
+  /** Resumes a paused job; of a completed one, an `onComplete` that was given up. */
   resumeIterator(ctx: RunMutationCtx, jobId: string): Promise<JobResult> {
     return ctx.runMutation(this.component.iterator.resume, { jobId });
   }

@@ -5,10 +5,9 @@ import { internal } from "./_generated/api.js";
 import type { Doc, Id } from "./_generated/dataModel.js";
 import type { MutationCtx } from "./_generated/server.js";
 import type { FunctionHandle } from "convex/server";
+import { cut } from "./cut.js";
 import { configOf } from "./gate.js";
 import { GROUP_MAX, SLOTS_MAX } from "./limits.js";
-import { placeOf } from "./keys.js";
-import { placesOf } from "./places.js";
 import { plan, widthOf, type FreshLane, type Head, type Plan } from "./plan.js";
 import type { RunKind } from "./validators.js";
 
@@ -111,31 +110,10 @@ async function rowsByLane(
     const rows = rowsOf.get(lane) ?? [];
     rowsOf.set(lane, rows);
     const most = cuts.get(at);
-    rows.push(most === undefined ? row : await cut(ctx, row, most));
+    const { inbox, dueAt } = row;
+    rows.push(most === undefined ? row : await cut(ctx, row, most, present({ inbox, dueAt })));
   }
   return rowsOf;
-}
-
-/** Leaves a row its first items; the rest is a row of its own, which waits on. */
-async function cut(ctx: MutationCtx, row: Doc<"work">, most: number): Promise<Doc<"work">> {
-  const open = placesOf(row);
-  const rest = open.slice(most);
-  const [first] = rest;
-  if (first === undefined) return row;
-  const { chunk, type, pool, priority, again, bytes, attempts } = row;
-  const { inbox, dueAt, order, crashes, error, canceled } = row;
-  // Of a key, the first items go first; any other row keeps its place.
-  const waits = order === undefined ? { inbox, dueAt } : { held: order };
-  await ctx.db.insert("work", {
-    ...{ chunk, type, pool, priority, again, bytes, attempts, places: rest, count: rest.length },
-    ...placeOf(row, first),
-    ...present({ ...waits, crashes, error, canceled }),
-  });
-  const places = open.slice(0, most);
-  const { done: _, ...kept } = { ...row, ...placeOf(row, places[0] as number) };
-  const after = { ...kept, places, count: places.length, spawned: true };
-  await ctx.db.replace("work", row._id, after);
-  return after;
 }
 
 async function give(

@@ -22,7 +22,9 @@ export function checkConfig({ maxParallelism }: Config, isInline = false): Probl
 }
 
 /** What is wrong with the declarations of pools, or `null`. */
-export function checkPools(pools: readonly { readonly declared: PoolConfig }[] = []): Problem | null {
+export function checkPools(
+  pools: readonly { readonly declared: PoolConfig }[] = [],
+): Problem | null {
   for (const { declared } of pools) {
     const problem = declared.throttle === undefined ? null : checkThrottle(declared.throttle);
     if (problem !== null) return problem;

@@ -2,51 +2,13 @@
  * The executor: one action that runs many items, a few at a time, settles them in groups and takes
  * more while there is more. It runs in our action, and in the app's for a `BatchWorkpool`.
  */
-import type { Value } from "convex/values";
 import { FLIGHT_BYTES_MAX, SETTLE_BYTES_MAX, bytesOf, errorText } from "../base/sizes.js";
 import { isNonRetryableError } from "./errors.js";
-import {
-  SETTLE_COUNT,
-  SETTLE_COUNT_MAX,
-  SETTLE_MS,
-  SETTLE_SERIAL_MS,
-  TAKE_MS,
-} from "./limits.js";
+import { SETTLE_COUNT, SETTLE_COUNT_MAX, SETTLE_MS, SETTLE_SERIAL_MS, TAKE_MS } from "./limits.js";
 import { outcomeOf, retryAt } from "./outcome.js";
+import type { ExecutorPort, SettleReply } from "./port.js";
 import { Stock, type Returned, type Stocked } from "./stock.js";
 import type { Outcome, Result, Taken } from "./validators.js";
-
-interface SettleReply {
-  readonly dealt: number;
-  readonly ended: boolean;
-  readonly upTo?: number;
-  readonly parked: boolean;
-  readonly keep?: number;
-}
-
-/** What an executor needs of its surroundings: the component's functions, and the user's. */
-export interface ExecutorPort {
-  take(args: { token: string; upTo: number; room: number }): Promise<{
-    readonly rows: readonly Taken[];
-    readonly taken: number;
-    readonly slots: number;
-    readonly parked: boolean;
-  } | null>;
-  waiting(args: {
-    token: string;
-  }): Promise<{ upTo: number; parked: boolean; keep?: number } | null>;
-  settle(args: {
-    token: string;
-    outcomes: Outcome[];
-    settled: number;
-    weight?: number;
-    back?: Outcome["work"][];
-    low: boolean;
-    slots?: number;
-    end: boolean;
-  }): Promise<SettleReply | null>;
-  call(fn: Taken["fn"], args: object): Promise<Value | undefined>;
-}
 
 interface Ended {
   readonly outcome: Outcome;

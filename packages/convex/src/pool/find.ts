@@ -25,4 +25,3 @@ export async function find(ctx: QueryCtx, id: string): Promise<Found> {
   }
   return { chunk, place, row: null };
 }
-

@@ -55,7 +55,12 @@ export async function enter(ctx: MutationCtx, gate: Doc<"gate">, queue: Queue): 
     const message =
       `At most ${QUEUES_MAX} pools and priorities are in use at a time in one instance. ` +
       "Use a few levels of priority, and a key instead of a pool for each of many.";
-    throw new ConvexError({ code: "OPTION_INVALID", field: "priority", value: String(queue.priority), message });
+    throw new ConvexError({
+      code: "OPTION_INVALID",
+      field: "priority",
+      value: String(queue.priority),
+      message,
+    });
   }
   await wake(ctx, known ? gate : { ...gate, queues: [...gate.queues, queue] });
 }

@@ -74,11 +74,7 @@ export const list = query({
   },
 });
 
-function listedOf(
-  row: Doc<"work">,
-  place: number,
-  chunk: Doc<"chunks">,
-): (typeof vListed)["type"] {
+function listedOf(row: Doc<"work">, place: number, chunk: Doc<"chunks">): (typeof vListed)["type"] {
   const { pool, priority, attempts, dueAt, key, error } = row;
   const item = { id: `${row.chunk}:${place}`, state: stateOf(row), pool, priority, attempts };
   return {
@@ -93,12 +89,7 @@ function listedOf(
 /** Counts are exact up to `more`: then as many rows were counted as one call may. */
 const vSummary = v.object({
   /** `paused`: nothing new is started. `idle`: nothing waits. */
-  state: v.union(
-    v.literal("idle"),
-    v.literal("running"),
-    v.literal("full"),
-    v.literal("paused"),
-  ),
+  state: v.union(v.literal("idle"), v.literal("running"), v.literal("full"), v.literal("paused")),
   waiting: v.number(),
   delayed: v.number(),
   held: v.number(),
@@ -179,7 +170,12 @@ export const explain = query({
       return { state: "finished" as const, reason: "It ended, or never was.", attempts: 0 };
     }
     const { error, attempts } = letter;
-    return { state: "dead" as const, reason: "It failed for good. redrive runs it again.", error, attempts };
+    return {
+      state: "dead" as const,
+      reason: "It failed for good. redrive runs it again.",
+      error,
+      attempts,
+    };
   },
 });
 
@@ -204,7 +200,8 @@ async function reasonOf(ctx: QueryCtx, row: Doc<"work">): Promise<string> {
   const { maxParallelism } = configOf(gate);
   if (maxParallelism === 0) return "maxParallelism is 0: the pool is paused.";
   const until = closingOf(gate, loop, row.pool, Date.now());
-  if (until !== null) return `The throttle lets none begin before ${new Date(until).toISOString()}.`;
+  if (until !== null)
+    return `The throttle lets none begin before ${new Date(until).toISOString()}.`;
   const parking = await ctx.db.query("parking").first();
   if (parking?.parked === true) return `All of maxParallelism ${maxParallelism} are in use.`;
   return "The loop has not looked at it yet.";

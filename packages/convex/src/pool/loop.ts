@@ -63,7 +63,11 @@ interface State {
   readonly queues: Queues;
 }
 
-async function takeTurn(ctx: MutationCtx, { loop, gate, queues }: State, view: View): Promise<void> {
+async function takeTurn(
+  ctx: MutationCtx,
+  { loop, gate, queues }: State,
+  view: View,
+): Promise<void> {
   const sorted = await sortOut(ctx, queues, view.heads);
   const permits = permitsFor(gate, loop);
   const { executors } = view;
@@ -83,8 +87,7 @@ async function takeTurn(ctx: MutationCtx, { loop, gate, queues }: State, view: V
     queues: queuesOf(gate, { ...loop, ...memory }),
     memory,
     isAssigned: done.assigned > 0,
-    isHasty:
-      sorted.isHasty || (!isLeft && (done.cut.size > 0 || view.heads.length === HEADS_MAX)),
+    isHasty: sorted.isHasty || (!isLeft && (done.cut.size > 0 || view.heads.length === HEADS_MAX)),
     isCramped: isLeft,
     shares: done.shares,
   });
@@ -122,7 +125,11 @@ async function enterInbox(ctx: MutationCtx, work: Id<"work">, isFirst: boolean):
   const row = await ctx.db.get("work", work);
   if (row?.dueAt === undefined) return false;
   const now = ctx.db.vars.commitTs;
-  await ctx.db.patch("work", work, { dueAt: undefined, inbox: now, ...(isFirst ? { order: now } : {}) });
+  await ctx.db.patch("work", work, {
+    dueAt: undefined,
+    inbox: now,
+    ...(isFirst ? { order: now } : {}),
+  });
   return true;
 }
 

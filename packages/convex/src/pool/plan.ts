@@ -150,7 +150,8 @@ class Planner {
     }
     if (best === undefined) return null;
     // What is throttled is not kept in stock: it begins when it is assigned.
-    const fitting = permits === undefined ? undefined : Math.min(permits, best.lane.slots - best.load);
+    const fitting =
+      permits === undefined ? undefined : Math.min(permits, best.lane.slots - best.load);
     best.load += this.#begin(head, at, fitting);
     return best.index;
   }

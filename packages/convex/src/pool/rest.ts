@@ -99,7 +99,11 @@ export async function sleepIfIdle(
   const kept = forgotten ? { queues: [] } : {};
   await ctx.db.patch("gate", gate._id, { ...asleep, ...kept, turn, timer });
   const { lanes, cursors, starts } = loop;
-  await rest(ctx, loop, { lanes, cursors: forgotten ? [] : cursors, ...(starts ? { starts } : {}) });
+  await rest(ctx, loop, {
+    lanes,
+    cursors: forgotten ? [] : cursors,
+    ...(starts ? { starts } : {}),
+  });
   return true;
 }
 

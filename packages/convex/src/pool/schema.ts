@@ -166,9 +166,7 @@ export default defineSchema({
       }),
     ),
     /** When items of throttled pools were assigned, and how many. */
-    starts: v.optional(
-      v.array(v.object({ pool: v.string(), at: v.number(), count: v.number() })),
-    ),
+    starts: v.optional(v.array(v.object({ pool: v.string(), at: v.number(), count: v.number() }))),
   }),
 
   /** A callback that threw. Inserted by settlements, then its own retries'. */

@@ -6,9 +6,11 @@ import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import { internalMutation, type MutationCtx } from "./_generated/server.js";
 import { configOf, readGate, unpark, wake } from "./gate.js";
+import { cut } from "./cut.js";
 import { CRASHES_MAX, SETTLE_COUNT_MAX } from "./limits.js";
 import { outcomeOf } from "./outcome.js";
 import { release } from "./keys.js";
+import { placesOf } from "./places.js";
 import { takenOf } from "./runs.js";
 import { settleOutcomes } from "./settlement.js";
 
@@ -62,13 +64,17 @@ async function bringBack(ctx: MutationCtx, run: Doc<"executors">, row: Doc<"work
     await ctx.db.patch("work", row._id, free);
     return;
   }
-  const crashes = (row.crashes ?? 0) + 1;
+  const open = placesOf(row).length;
+  // Together with others nothing is given up: they are told apart, half by half.
+  const crashes = open > 1 ? 1 : (row.crashes ?? 0) + 1;
   if (!row.again || crashes > CRASHES_MAX) {
     const freed = { executor: undefined, round: undefined };
     await ctx.db.patch("work", row._id, { ...freed, crashes });
     await ctx.scheduler.runAfter(0, internal.watch.giveUp, { work: row._id });
     return;
   }
+  const { inbox } = free;
+  if (open > 1) await cut(ctx, { ...row, crashes }, Math.ceil(open / 2), { inbox });
   await ctx.db.patch("work", row._id, { ...free, crashes });
 }
 
@@ -110,13 +116,18 @@ export const giveUp = internalMutation({
       ? `Given up: ${row.crashes ?? 0} runs of it ended without a result.`
       : "The run ended without a result. It may have been carried out, and has no retries.";
     const taken = takenOf(row, chunk);
+    // Of mutations, only the first was tried, in a transaction of its own.
+    const isFirstOnly = row.type === "mutation";
     const outcomes = taken.items
-      .slice(0, SETTLE_COUNT_MAX)
+      .slice(0, isFirstOnly ? 1 : SETTLE_COUNT_MAX)
       .map((item) => outcomeOf(taken, item, { kind: "failed", error }));
     const dealt = await settleOutcomes(ctx, null, outcomes);
-    if (dealt < taken.items.length) {
-      await ctx.scheduler.runAfter(0, internal.watch.giveUp, { work });
-    }
+    if (dealt === taken.items.length) return null;
+    if (isFirstOnly) {
+      await ctx.db.patch("work", work, { inbox: ctx.db.vars.commitTs, crashes: undefined });
+      const gate = await readGate(ctx);
+      if (gate?.state === "idle") await wake(ctx, gate);
+    } else await ctx.scheduler.runAfter(0, internal.watch.giveUp, { work });
     return null;
   },
 });

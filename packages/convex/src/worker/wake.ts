@@ -132,7 +132,10 @@ export async function watchOn(
 }
 
 /** What is in force: an override, else what was pinged. */
-export function configOf({ config, override }: Pick<Doc<"workers">, "config" | "override">): Config {
+export function configOf({
+  config,
+  override,
+}: Pick<Doc<"workers">, "config" | "override">): Config {
   return { ...config, ...override };
 }
 

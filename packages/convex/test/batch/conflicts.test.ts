@@ -69,10 +69,8 @@ test("adds to a batch that is awake conflict neither with each other nor with it
   const ofAdds = auditor
     .conflicts(WINDOW_MS)
     .filter(({ first, second }) => first === "add" || second === "add");
-  expect(ofAdds.flatMap(({ reasons }) => reasons).filter((text) => text.startsWith("add"))).toEqual(
-    [],
-  );
-  if (TELLS_SNAPSHOT) expect(describeConflicts(ofAdds)).toBe("0 conflicts");
+  const ofCallers = ofAdds.filter(({ reasons }) => reasons.some((text) => text.startsWith("add")));
+  expect(describeConflicts(TELLS_SNAPSHOT ? ofAdds : ofCallers)).toBe("0 conflicts");
   await advanceUntil(() => isEmpty(at));
   expect(watched.done.flat()).toHaveLength(63);
 });
@@ -183,7 +181,7 @@ test("jobs conflict neither with each other nor with new ones", async () => {
 });
 
 test("the sweep conflicts with no add and no runner", async () => {
-  const { at, auditor } = await audited({ historyRetention: 3_600_000, maxBatchSize: 5 });
+  const { at, auditor } = await audited({ historyTtl: 3_600_000, maxBatchSize: 5 });
   await at.add(events(5));
   await advance(3_500_000);
   watched.ms = 500;

@@ -26,8 +26,8 @@ type Config = Partial<BatchConfig<Event>>;
 const explained = (at: Stage, key?: string): ReturnType<BatchProcessor["explain"]> =>
   at.t.query((ctx) => at.processor.explain(ctx, "events", key));
 
-const letters = (at: Stage): ReturnType<BatchProcessor<Event>["listDeadLetters"]> =>
-  at.t.query((ctx) => at.processor.listDeadLetters(ctx, "events"));
+const letters = (at: Stage): ReturnType<BatchProcessor<Event>["deadLetters"]> =>
+  at.t.query((ctx) => at.processor.deadLetters(ctx, "events"));
 
 const update = (at: Stage, options: BatchOverride): Promise<void> =>
   at.mutate((ctx) => at.processor.update(ctx, "events", options));
@@ -114,6 +114,15 @@ test("a key can stay taken for a time after its item was flushed", async () => {
   expect(await at.rows("keys")).toEqual([]);
 });
 
+test("a key that stays taken for days survives its group being idle", async () => {
+  const at = await stage({ deduplicateBy: () => "key", deduplicateFor: 3 * DAY, ...byText });
+  await at.add(of("a", 1));
+  await advance(2 * DAY);
+  await at.add(of("a", 1, 2));
+  await advance(2000);
+  expect(watched.done).toEqual([[1]]);
+});
+
 test("items that are said to have failed come again alone, and all others are done", async () => {
   const at = await stage({ maxBatchSize: 10 });
   watched.rejected = [2, 3, 9];
@@ -149,19 +158,19 @@ test("dead letters are redriven to their groups by id, or discarded", async () =
   await at.add(of("a", 3));
   await advance(1000);
   const [first, second] = await letters(at);
-  const mutate = (name: "redriveDeadLetters" | "discardDeadLetters", ids?: string[]): unknown =>
+  const mutate = (name: "redrive" | "discard", ids?: string[]): unknown =>
     at.mutate((ctx) => at.processor[name](ctx, "events", ids === undefined ? {} : { ids }));
-  expect(await mutate("discardDeadLetters", [first?.id ?? ""])).toBe(1);
+  expect(await mutate("discard", [first?.id ?? ""])).toBe(1);
   watched.rejected = [];
   // Its group was forgotten meanwhile.
   await advance(3 * DAY);
   expect(await at.rows("groups")).toEqual([]);
-  expect(await mutate("redriveDeadLetters", [second?.id ?? ""])).toBe(1);
+  expect(await mutate("redrive", [second?.id ?? ""])).toBe(1);
   await advance(1000);
   expect(watched.done).toEqual([[], [2]]);
   expect(await at.rows("groups")).toMatchObject([{ groupKey: "a" }]);
   expect(await letters(at)).toMatchObject([{ item: { n: 3 } }]);
-  expect(await mutate("redriveDeadLetters", ["no id"])).toBe(0);
+  expect(await mutate("redrive", ["no id"])).toBe(0);
 });
 
 test("dead letters of a megabyte are read and redriven a few at a time", async () => {
@@ -173,7 +182,7 @@ test("dead letters of a megabyte are read and redriven a few at a time", async (
   watched.rejected = [];
   let redriven = 0;
   for (let call = 0; call < 4; call++) {
-    redriven += await at.mutate((ctx) => at.processor.redriveDeadLetters(ctx, "events"));
+    redriven += await at.mutate((ctx) => at.processor.redrive(ctx, "events"));
     await advance(5000);
   }
   expect(redriven).toBe(8);
@@ -325,7 +334,7 @@ test("batch ids and their groups are listed with what they do", async () => {
 });
 
 test("history and dead letters are deleted when they have outlived their time", async () => {
-  const config: Config = { maxAttempts: 1, historyRetention: 3 * DAY, deadLetterRetention: DAY };
+  const config: Config = { maxAttempts: 1, historyTtl: 3 * DAY, deadLetterTtl: DAY };
   const at = await stage(config);
   watched.rejected = [1];
   await at.add(events(2));

@@ -220,9 +220,9 @@ test("how a job goes on can be changed while it runs", async () => {
   await expect(wrong).rejects.toThrow(/batchSize must be a whole number of items/v);
 });
 
-test("the row of a job that is over is deleted after its retention, and its id is free", async () => {
+test("the row of a job that is over is deleted after its ttl, and its id is free", async () => {
   const at = await stage();
-  await at.iterate(10, 5, { retention: 24 * 3_600_000 });
+  await at.iterate(10, 5, { ttl: 24 * 3_600_000 });
   await advanceUntil(() => isOver(at));
   await advance(23 * 3_600_000);
   expect(await statusOf(at)).not.toBeNull();
@@ -235,5 +235,30 @@ test("wrong options of a job are refused by their name", async () => {
   await expect(at.iterate(0)).rejects.toThrow(/OPTION_INVALID.*batchSize/v);
   await expect(at.iterate(1, 0)).rejects.toThrow(/OPTION_INVALID.*maxRetries/v);
   await expect(at.iterate(1, 1, { maxBatchSize: -1 })).rejects.toThrow(/maxBatchSize/v);
-  await expect(at.iterate(1, 1, { retention: -1 })).rejects.toThrow(/retention/v);
+  await expect(at.iterate(1, 1, { ttl: -1 })).rejects.toThrow(/ttl/v);
+});
+
+test("rows of nearly a megabyte are read in pages that fit, with a single attempt allowed", async () => {
+  const at = await stage();
+  const text = "x".repeat(900_000);
+  for (let n = 1; n <= 40; n++) await at.t.run((ctx) => ctx.db.insert("users", { n, text }));
+  await at.iterate(1000, 1);
+  await advanceUntil(() => isOver(at));
+  expect(watched.done.flat()).toEqual(all(40));
+  expect(await statusOf(at)).toMatchObject({ status: "completed", processedCount: 40 });
+});
+
+test("an onComplete that was given up after ten attempts can be tried again by hand", async () => {
+  const at = await stage();
+  watched.completeFails = 10;
+  await users(at, 1);
+  await at.iterate(10);
+  await advanceUntil(() => isOver(at));
+  await advance(600_000);
+  expect(await completions(at)).toEqual([]);
+  expect(await statusOf(at)).toMatchObject({ status: "completed", errorMessage: "no completion" });
+  const resumed = await at.mutate((ctx) => at.processor.resumeIterator(ctx, "job"));
+  expect(resumed).toEqual({ jobId: "job", status: "completed" });
+  await advance(1000);
+  expect(await completions(at)).toHaveLength(1);
 });

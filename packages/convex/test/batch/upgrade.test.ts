@@ -63,7 +63,7 @@ test("a batch that the first version had handed over is settled, halved and buri
   expect(numbers).toEqual(events(12).flatMap(({ n }) => (n === 4 ? [] : [n])));
   await asFirst(at);
   watched.poison = null;
-  await at.mutate((ctx) => at.processor.redriveDeadLetters(ctx, "events"));
+  await at.mutate((ctx) => at.processor.redrive(ctx, "events"));
   await advanceUntil(() => isEmpty(at));
   expect(watched.done.flat()).toContain(4);
 });

@@ -40,6 +40,22 @@ test("a batch whose action never came back after a deploy is not stuck: it runs 
   expect(watched.done).toEqual([numbers(100)]);
 });
 
+test.each(["before it begins", "in processBatch", "before it settles"])(
+  "a runner that dies %s is replaced, and no item is lost",
+  async (where) => {
+    const at = await stage({ maxBatchSize: 3 });
+    if (where === "in processBatch") watched.hangs = 1;
+    if (where === "before it settles") watched.hangsAfter = 1;
+    await at.add(events(7));
+    if (where !== "before it begins") await advance(500);
+    await crash(at, "runners");
+    expect(await advanceUntil(() => isEmpty(at))).toBeLessThan(10_000);
+    // At least once: what was done and not settled is done again, as the same batch.
+    const batches = new Set(watched.done.map((batch) => batch.join(" ")));
+    expect([...batches]).toEqual(["1 2 3", "4 5 6", "7"]);
+  },
+);
+
 test("a flush by time that fails is retried: no timer cancels the run that it is in", async () => {
   const at = await stage({ flushIntervalMs: 1000 });
   watched.fails = 3;

@@ -1,6 +1,14 @@
 /** The package as it is installed: built, without sources of ours beside it, in a strict app. */
 import { spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -55,6 +63,64 @@ const SOURCES = {
     });
     export const kindOf = (result: RunResult): string => result.kind;
   `,
+  "events.ts": `
+    import { makeFunctionReference, mutationGeneric, queryGeneric } from "convex/server";
+    import { v } from "convex/values";
+    import {
+      BatchProcessor,
+      failItems,
+      type BatchExplanation,
+      type DeadLetter,
+      type ItemFailures,
+    } from "@batchwork/convex/batch";
+    import type { ComponentApi } from "@batchwork/convex/batch/_generated/component";
+    interface Event { name: string; site?: string }
+    declare const components: { batch: ComponentApi<"batch"> };
+    const processBatch = makeFunctionReference<"action", { items: Event[] }, ItemFailures>("e:send");
+    const events: BatchProcessor<Event> = new BatchProcessor<Event>(components.batch, {
+      maxBatchSize: 100,
+      flushIntervalMs: 1000,
+      processBatch,
+      groupBy: ({ site = "" }) => site,
+      deduplicateBy: ({ name }) => (name === "" ? undefined : name),
+      throttle: { max: 1, duration: 1000 },
+    });
+    export const failures: ItemFailures = failItems([{ index: 0, error: new Error("no") }]);
+    export const track = mutationGeneric({
+      args: { name: v.string() },
+      handler: async (ctx, { name }) => {
+        const { duplicates = 0 } = await events.addItems(ctx, "events", [{ name }]);
+        await events.update(ctx, "events", { flushIntervalMs: null, maxBatchSize: 10 });
+        return duplicates;
+      },
+    });
+    export const look = queryGeneric({
+      args: {},
+      handler: async (ctx) => {
+        const why: BatchExplanation = await events.explain(ctx, "events");
+        const [letter]: DeadLetter<Event>[] = await events.deadLetters(ctx, "events");
+        return [why.text, letter?.item.name ?? "none"];
+      },
+    });
+  `,
+  "loop.ts": `
+    import { mutationGeneric, type FunctionReference } from "convex/server";
+    import { defineBatchWorkerValidators, ping, type BatchQueryArgs } from "@batchwork/convex/worker";
+    import type { ComponentApi } from "@batchwork/convex/worker/_generated/component.js";
+    declare const components: { worker: ComponentApi };
+    declare const workQuery: FunctionReference<
+      "query",
+      "internal",
+      BatchQueryArgs<number>,
+      { batch: { n: number }; cursor: number } | { kind: "idle" }
+    >;
+    declare const workerMutation: FunctionReference<"mutation", "internal", { n: number }, null>;
+    export const start = mutationGeneric({
+      args: {},
+      handler: (ctx) => ping(ctx, components.worker, { name: "a", workQuery, workerMutation }),
+    });
+    export const validators: object = defineBatchWorkerValidators({ batch: {} });
+  `,
   "jobs.test.ts": `
     import { register } from "@batchwork/convex/pool/test";
     export const use: unknown = register;
@@ -103,6 +169,35 @@ test.each(["convex", "convex-minimum"])(
   },
   180_000,
 );
+
+/** What there is of each component. */
+const ENTRIES = [
+  "",
+  "/convex.config",
+  "/convex.config.js",
+  "/test",
+  "/_generated/component",
+  "/_generated/component.js",
+];
+
+/** All that `exports` names, whatever the condition. */
+function targetsOf(entry: unknown): string[] {
+  if (typeof entry === "string") return [entry];
+  return Object.values(entry as Record<string, unknown>).flatMap(targetsOf);
+}
+
+test("everything that an app may import is in the package, and nothing else can be imported", () => {
+  const { exports, files } = JSON.parse(
+    readFileSync(path.join(PACKAGE, "package.json"), "utf8"),
+  ) as { exports: Record<string, unknown>; files: string[] };
+  const ofEach = ["batch", "pool", "worker"].flatMap((name) =>
+    ENTRIES.map((entry) => `./${name}${entry}`),
+  );
+  expect(Object.keys(exports).toSorted()).toEqual([".", ...ofEach, "./package.json"].toSorted());
+  const missing = targetsOf(exports).filter((file) => !existsSync(path.join(INSTALLED, file)));
+  expect(missing).toEqual([]);
+  expect(files).toEqual(["dist", "src"]);
+});
 
 test("it is tested with exactly the oldest Convex that it allows", () => {
   const read = (file: string): { version: string; peerDependencies: { convex: string } } =>

@@ -98,13 +98,19 @@ test("mutations that throw are dead letters too, and their neighbours are not", 
   await advanceUntil(() => isIdle(at));
   const letters = await at.t.query((ctx) => at.pool.deadLetters(ctx, { limit: 5 }));
   expect(letters).toMatchObject([{ error: "no a5", args: { name: "a5" } }]);
-  expect(await at.t.query((ctx) => at.pool.deadLetters(ctx, { after: letters[0]?.at ?? 0 }))).toEqual([]);
+  expect(
+    await at.t.query((ctx) => at.pool.deadLetters(ctx, { after: letters[0]?.at ?? 0 })),
+  ).toEqual([]);
 });
 
 test("a payload is kept as long as one of its items is dead, and no longer", async () => {
   const at = await stage();
   const retry = { maxAttempts: 2, initialBackoffMs: 500, base: 2 };
-  const some = names(10).map((one, i) => ({ ...one, ms: i === 9 ? 3000 : 10, ...(i === 0 ? { fail: "until third" } : {}) }));
+  const some = names(10).map((one, i) => ({
+    ...one,
+    ms: i === 9 ? 3000 : 10,
+    ...(i === 0 ? { fail: "until third" } : {}),
+  }));
   await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, some, { retry }));
   await advanceUntil(() => isIdle(at));
   await advanceUntil(() => watched.done.length === 9);
@@ -117,7 +123,10 @@ test("a payload is kept as long as one of its items is dead, and no longer", asy
 test("a payload goes with its last item, when a retry of it was over before the others", async () => {
   const at = await stage();
   const retry = { maxAttempts: 3, initialBackoffMs: 10, base: 1 };
-  const some = [{ name: "a", fail: "until third" }, { name: "b", ms: 5000 }];
+  const some = [
+    { name: "a", fail: "until third" },
+    { name: "b", ms: 5000 },
+  ];
   await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, some, { retry }));
   await advance(10_000);
   await advanceUntil(() => isIdle(at));
@@ -133,7 +142,11 @@ test("a callback that was given up is listed, redriven and discarded like work",
   const list = (): Promise<{ id: string; workId: string; attempts: number }[]> =>
     at.t.query((ctx) => ctx.runQuery(dead.listCallbacks, {}));
   const [first, second] = await list();
-  expect(first).toMatchObject({ attempts: 10, error: "no callback", result: { returnValue: "A1" } });
+  expect(first).toMatchObject({
+    attempts: 10,
+    error: "no callback",
+    result: { returnValue: "A1" },
+  });
   watched.thrown = 0;
   await at.mutate((ctx) => at.pool.redrive(ctx, [first?.id ?? ""]));
   await advance(1000);

@@ -88,7 +88,9 @@ test.for([DAY, -DAY, 3_600_000, -3_600_000])(
 
 test("a clock that is set back delays what is due later by as much, and no more", async () => {
   const at = await stage();
-  await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name: "a" }, { runAfter: 5000 }));
+  await at.mutate((ctx) =>
+    at.pool.enqueueAction(ctx, jobs.work, { name: "a" }, { runAfter: 5000 }),
+  );
   await advance(2000);
   vi.setSystemTime(Date.now() - 10_000);
   await advance(20_000);

@@ -69,7 +69,9 @@ test("work is listed page by page, by its state and its pool", async () => {
 test("work says what it waits for", async () => {
   const at = await stage({ maxParallelism: 1 });
   const enqueue = async (name: string, options: object = {}, ms = 0): Promise<WorkId> => {
-    const id = await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name, ms }, options));
+    const id = await at.mutate((ctx) =>
+      at.pool.enqueueAction(ctx, jobs.work, { name, ms }, options),
+    );
     await advance(300);
     return id;
   };
@@ -107,9 +109,7 @@ test("an id that is not the pool's cannot be explained", async () => {
 
 test("work that waits for a throttle says until when", async () => {
   const at = await stage({ throttle: { max: 1, duration: 3_600_000 } });
-  const [, second] = await at.mutate((ctx) =>
-    at.pool.enqueueActionBatch(ctx, jobs.work, names(2)),
-  );
+  const [, second] = await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, names(2)));
   await advance(1000);
   expect(await reason(at, second as WorkId)).toContain("before 2026-01-01T01:00:00");
 });
@@ -118,7 +118,9 @@ test("one pool of an instance is paused, and the others go on", async () => {
   const at = await stage();
   const other = new Workpool(components.pool, { pool: "other" });
   await at.mutate((ctx) => at.pool.pause(ctx));
-  await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name: "a", fail: "until third" }, { retry: RETRY }));
+  await at.mutate((ctx) =>
+    at.pool.enqueueAction(ctx, jobs.work, { name: "a", fail: "until third" }, { retry: RETRY }),
+  );
   await at.mutate((ctx) => other.enqueueAction(ctx, jobs.work, { name: "b" }));
   await advance(60_000);
   expect(watched.done).toEqual(["b"]);
@@ -132,7 +134,9 @@ test("a pause takes back what a run has not begun, and what was due meanwhile wa
   const at = await stage({ maxParallelism: 5 });
   const all = names(100).map((one) => ({ ...one, ms: 930 }));
   await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, all));
-  await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name: "due" }, { runAfter: 2000 }));
+  await at.mutate((ctx) =>
+    at.pool.enqueueAction(ctx, jobs.work, { name: "due" }, { runAfter: 2000 }),
+  );
   await advance(500);
   await at.mutate((ctx) => at.pool.pause(ctx));
   await advance(60_000);

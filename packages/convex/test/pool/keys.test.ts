@@ -19,9 +19,7 @@ test("work of one key runs one after another in the order of its commits, and ke
   for (let call = 0; call < 20; call++) {
     for (const key of ["a", "b", "c"]) {
       const args = { name: `${key}${call}`, ms: 30 };
-      await at.mutate((ctx) =>
-        at.pool.enqueueAction(ctx, jobs.work, args, { serialKey: key }),
-      );
+      await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, args, { serialKey: key }));
     }
     await advance(11);
   }
@@ -56,7 +54,9 @@ test("an item that is tried again holds up those of its key behind it, and no ot
   const retry = { retry: RETRY, serialKey: "k" };
   await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, some, retry));
   await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name: "k4" }, retry));
-  await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.work, { name: "other" }, { serialKey: "o" }));
+  await at.mutate((ctx) =>
+    at.pool.enqueueAction(ctx, jobs.work, { name: "other" }, { serialKey: "o" }),
+  );
   await advance(300);
   expect(watched.done).toEqual(["k1", "other"]);
   await advanceUntil(() => isIdle(at));

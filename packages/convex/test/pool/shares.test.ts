@@ -32,7 +32,11 @@ test("pools that begin side by side get equal shares, and what is left over goes
     { pool: "a", kind: "action", slots: 5 },
     { pool: "b", kind: "action", slots: 2 },
   ]);
-  const { fresh: more } = plan([head("b", 2), head("a", 1, { alone: true }), head("a", 1, { alone: true })], [], limits);
+  const { fresh: more } = plan(
+    [head("b", 2), head("a", 1, { alone: true }), head("a", 1, { alone: true })],
+    [],
+    limits,
+  );
   expect(more).toHaveLength(3);
 });
 
@@ -62,7 +66,10 @@ test("a pool that waits for its throttle claims no share", () => {
 });
 
 test("a parallelism that was lowered takes slots back from runs, the largest first", () => {
-  const { shares } = plan([head("a", 5)], [lane("a", 2), lane("a", 8)], { ...limits, maxParallelism: 4 });
+  const { shares } = plan([head("a", 5)], [lane("a", 2), lane("a", 8)], {
+    ...limits,
+    maxParallelism: 4,
+  });
   expect(shares).toEqual([{ lane: 1, slots: 2 }]);
 });
 
@@ -80,7 +87,9 @@ test("a pool with a backlog of an hour leaves another its share within a second"
   await at.mutate((ctx) => other.enqueueActionBatch(ctx, jobs.work, short));
   const started = await advanceUntil(() => watched.started.some((name) => name.startsWith("b")));
   expect(started).toBeLessThanOrEqual(1500);
-  const ended = await advanceUntil(() => watched.done.filter((name) => name.startsWith("b")).length === 50);
+  const ended = await advanceUntil(
+    () => watched.done.filter((name) => name.startsWith("b")).length === 50,
+  );
   expect(ended).toBeLessThanOrEqual(4000);
   expect(watched.most).toBe(10);
   await advanceUntil(() => isIdle(at));
@@ -91,7 +100,9 @@ test("a parallelism that is lowered holds for what runs already, once it has end
   const at = await stage({ maxParallelism: 10 });
   const all = names(400).map((one) => ({ ...one, ms: 100 }));
   for (let call = 0; call < 4; call++) {
-    await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, all.slice(call * 100, call * 100 + 100)));
+    await at.mutate((ctx) =>
+      at.pool.enqueueActionBatch(ctx, jobs.work, all.slice(call * 100, call * 100 + 100)),
+    );
   }
   await advance(1000);
   await at.mutate((ctx) => ctx.runMutation(components.pool.config.update, { maxParallelism: 2 }));

@@ -42,7 +42,10 @@ async function everyStep(
 const withRetry = (at: Stage): Promise<unknown> =>
   at.mutate((ctx) => {
     const some = names(40).map((one) => ({ ...one, ms: 50 }));
-    return at.pool.enqueueActionBatch(ctx, jobs.work, some, { retry: RETRY, onComplete: jobs.ended });
+    return at.pool.enqueueActionBatch(ctx, jobs.work, some, {
+      retry: RETRY,
+      onComplete: jobs.ended,
+    });
   });
 
 const once = (at: Stage): Promise<unknown> =>

@@ -11,7 +11,9 @@ useVirtualTime();
 /** The most that began in any `ms`. */
 function mostIn(ms: number): number {
   const times = watched.spans.map(({ from }) => from);
-  return Math.max(...times.map((from) => times.filter((at) => at >= from && at < from + ms).length));
+  return Math.max(
+    ...times.map((from) => times.filter((at) => at >= from && at < from + ms).length),
+  );
 }
 
 test("no more items begin in any span than the throttle allows, and all begin in the end", async () => {
@@ -101,7 +103,9 @@ test("two throttles of one pool: the first stays, and the second is reported onc
     await at.mutate((ctx) => other.enqueueAction(ctx, jobs.work, { name: "b" }));
   }
   expect(warn).toHaveBeenCalledTimes(1);
-  expect(await at.rows("gate")).toMatchObject([{ pools: [{ declared: { throttle: { max: 5 } } }] }]);
+  expect(await at.rows("gate")).toMatchObject([
+    { pools: [{ declared: { throttle: { max: 5 } } }] },
+  ]);
   warn.mockRestore();
 });
 

@@ -38,7 +38,7 @@ export function settleSlice(
     const indices = again.indices.filter(counts);
     for (const index of indices) counted.add(index);
     if (indices.length === 0) continue;
-    const at = now + again.delayMs;
+    const at = now + Math.ceil(again.delayMs);
     pool.wait(pool.add(origin, { indices, attempt: again.attempt, at }), now);
   }
   freeTasks(scene, slice, done.length + dead.length + overruled.length);

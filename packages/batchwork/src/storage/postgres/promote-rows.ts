@@ -1,4 +1,15 @@
 /** How each part of a promotion is written, and read back to be compared. */
+import {
+  promotedPool,
+  promotedSlice,
+  promotedTasks,
+  READ_POOLS,
+  READ_SLICES,
+  READ_TASKS,
+  WRITE_POOLS,
+  WRITE_SLICES,
+  WRITE_TASKS,
+} from "./promote-tasks.ts";
 import type { PromotedMember, PromotionPart, PromotionRows } from "../promotion.ts";
 
 type Row = Readonly<Record<string, unknown>>;
@@ -192,6 +203,9 @@ export const KEEPINGS: { readonly [P in PromotionPart]: Keeping<P> } = {
       };
     },
   },
+  pools: { write: [WRITE_POOLS], read: READ_POOLS, row: promotedPool },
+  slices: { write: [WRITE_SLICES], read: READ_SLICES, row: promotedSlice },
+  tasks: { write: [WRITE_TASKS], read: READ_TASKS, row: promotedTasks },
   results: {
     write: [
       `INSERT INTO @.results (chunk, idx, queue, kind, value, error, ended_at, expires_at)

@@ -29,6 +29,10 @@ export const LOOPS = {
       kicked = :kicked, step = :step, cursor = :cursor, state = :state, attempt = :attempt,
       crashes = 0, error = :error, updated_at = :now
     WHERE id = :loop`,
+  // For an owner that goes on: indexes are written anew for whatever column is named here.
+  keepLoop: `UPDATE batchwork_loops SET step = :step, cursor = :cursor, state = :state,
+      attempt = :attempt, crashes = 0, error = :error, updated_at = :now
+    WHERE id = :loop`,
   placeLoop: `UPDATE batchwork_loops SET status = :status, run_at = :runAt, owner = :owner,
       kicked = :kicked, updated_at = :now
     WHERE id = :loop`,

@@ -222,21 +222,29 @@ function write(tx: Transaction, step: LoopStep): StepAnswer {
     return { result: "lost", status: place?.status ?? null, runAt: null, owned: false };
   }
   const place = placeAfterStep(placeOf(stored), move, now);
-  sql.stepLoop.run({
-    ...bound(stored, place),
+  const written = {
     step: step.step,
     cursor,
     state,
     attempt,
     error: error === null ? null : JSON.stringify(error),
     now,
-  });
+  };
+  if (isAt(placeOf(stored), place)) sql.keepLoop.run({ loop, ...written });
+  else sql.stepLoop.run({ ...bound(stored, place), ...written });
   for (const { item, error, attempts } of step.bury ?? []) {
     sql.insertLoopLetter.run(loop, item, JSON.stringify(error), attempts, now);
   }
   for (const letter of step.revive ?? []) sql.deleteLoopLetter.run(letter, loop);
   if (step.note !== undefined) sql.insertLoopNote.run(loop, step.step, step.note);
   return answerOf("written", place);
+}
+
+function isAt(one: LoopPlace, other: LoopPlace): boolean {
+  const { status, runAt, owned, kicked } = other;
+  return (
+    one.status === status && one.runAt === runAt && one.owned === owned && one.kicked === kicked
+  );
 }
 
 function setPlace({ sql, now }: Transaction, stored: Stored, place: LoopPlace): void {

@@ -11,10 +11,14 @@ import {
   KEYS,
   LETTERS,
   PAYLOADS,
+  POOLS,
   QUEUES,
   RESULTS,
+  SLICES,
+  TASKS,
   WAITING,
 } from "./promote-statements.ts";
+import { poolRow, sliceRow, taskRows } from "./promote-tasks.ts";
 
 /** What the rows are read from, and storage time at which they are. */
 export interface PromotionView {
@@ -70,6 +74,17 @@ const READINGS: { readonly [P in PromotionPart]: Reading<P> } = {
     size: ({ item, error }) => item.length + error.length,
   },
   keys: { sql: KEYS, rows: keyRows, size: ({ key }) => key.length + 100 },
+  pools: { sql: POOLS, rows: (_view, row) => [poolRow(row)], size: () => 100 },
+  slices: {
+    sql: SLICES,
+    rows: ({ now }, row) => [sliceRow(now, row)],
+    size: ({ indices }) => 100 + 4 * (indices?.length ?? 0),
+  },
+  tasks: {
+    sql: TASKS,
+    rows: ({ now }, row) => taskRows(now, row),
+    size: ({ data, indices }) => 100 + (data?.length ?? 0) + 4 * (indices?.length ?? 0),
+  },
   results: {
     sql: RESULTS,
     rows: resultRows,

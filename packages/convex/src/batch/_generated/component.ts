@@ -155,7 +155,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             onComplete?: string;
             maxRetries: number;
             maxBatchSize?: number;
-            retention?: number;
+            ttl?: number;
           };
         },
         {
@@ -214,8 +214,8 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             throttle?: { max: number; duration: number };
             processBatch: string;
             deduplicateFor?: number;
-            historyRetention?: number;
-            deadLetterRetention?: number;
+            historyTtl?: number;
+            deadLetterTtl?: number;
           };
           groupKeys?: Array<string>;
           keys?: Array<string | null>;
@@ -258,8 +258,8 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
             throttle?: { max: number; duration: number };
             processBatch: string;
             deduplicateFor?: number;
-            historyRetention?: number;
-            deadLetterRetention?: number;
+            historyTtl?: number;
+            deadLetterTtl?: number;
           };
         },
         Name

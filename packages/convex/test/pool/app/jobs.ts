@@ -31,6 +31,7 @@ export const work = internalActionGeneric({
       if (fail === "until third" && watched.started.filter((one) => one === name).length < 3) {
         throw new Error("not yet");
       }
+      if (fail === "at length") throw new Error("x".repeat(1_000_000));
       if (fail === "always") throw new Error("always");
     } finally {
       span.to = Date.now();
@@ -66,6 +67,15 @@ export const write = internalMutationGeneric({
     await ctx.db.insert("ran", { name: name + "x".repeat(bytes), at: Date.now() });
     if (fail === true) throw new Error(`no ${name}`);
     return name;
+  },
+});
+
+/** Writes a row, and returns as many bytes as it is told. */
+export const writeLarge = internalMutationGeneric({
+  args: { bytes: v.number() },
+  handler: async (ctx, { bytes }) => {
+    await ctx.db.insert("ran", { name: "large", at: Date.now() });
+    return "x".repeat(bytes);
   },
 });
 
@@ -106,7 +116,9 @@ export const endedMany = internalMutationGeneric({
     for (const { workId, context = null, result } of items) {
       await ctx.db.insert("ended", { workId, context, result });
     }
-    const isPoison = items.some(({ result }) => (result as { returnValue?: string }).returnValue === "POISON");
+    const isPoison = items.some(
+      ({ result }) => (result as { returnValue?: string }).returnValue === "POISON",
+    );
     if (isPoison && watched.thrown < 100) {
       watched.thrown++;
       throw new Error("no array");

@@ -13,6 +13,8 @@ export const greet = tasks.action("greet", {
   args: { name: v.string(), ms: v.optional(v.number()) },
   handler: async (_, { name, ms = 0 }) => {
     watched.started.push(name);
+    // Its executor dies of it.
+    if (name === "poison") await Promise.withResolvers<never>().promise;
     if (ms > 0) {
       await new Promise((resolve) => {
         setTimeout(resolve, ms);

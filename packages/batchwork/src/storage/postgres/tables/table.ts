@@ -52,11 +52,11 @@ class PostgresTable implements OpenTable {
       for (const name of columns) own[name] = row[name];
       return own;
     });
-    return { rows, ...this.#keysOf(read) };
+    return this.#read(read, rows);
   }
 
   async keys(range: KeyRange, limit: number): Promise<TableKeys> {
-    return this.#keysOf(await this.#page("keys", range, limit));
+    return this.#read(await this.#page("keys", range, limit), []);
   }
 
   async count(): Promise<number> {
@@ -83,16 +83,16 @@ class PostgresTable implements OpenTable {
     return this.#opened().read(text, [...this.#given, ...ends, limit]);
   }
 
-  #keysOf(rows: readonly TableRow[]): TableKeys {
-    const last = rows.at(-1);
-    let keys: string[] | undefined;
+  #read(read: readonly TableRow[], rows: readonly TableRow[]): TableRows {
+    const last = read.at(-1);
     const names = this.#keyNames;
     return {
+      rows,
+      cursor: last === undefined ? null : this.#cursorOf(last),
       // Only the proof of coverage asks for them.
       get keys() {
-        return (keys ??= rows.map((row) => keyText(names.map((name) => row[name]))));
+        return read.map((row) => keyText(names.map((name) => row[name])));
       },
-      cursor: last === undefined ? null : this.#cursorOf(last),
     };
   }
 

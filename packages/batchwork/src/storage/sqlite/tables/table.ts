@@ -52,11 +52,11 @@ class SqliteTable implements OpenTable {
 
   async rows(range: KeyRange, limit: number): Promise<TableRows> {
     const rows = await this.#page("rows", range, limit);
-    return { rows, ...this.#keysOf(rows) };
+    return this.#read(rows);
   }
 
   async keys(range: KeyRange, limit: number): Promise<TableKeys> {
-    return this.#keysOf(await this.#page("keys", range, limit));
+    return this.#read(await this.#page("keys", range, limit));
   }
 
   async count(): Promise<number> {
@@ -115,16 +115,16 @@ class SqliteTable implements OpenTable {
     });
   }
 
-  #keysOf(rows: readonly TableRow[]): TableKeys {
-    const { key } = this.#parts;
+  #read(rows: readonly TableRow[]): TableRows {
     const last = rows.at(-1);
-    let keys: string[] | undefined;
+    const { key } = this.#parts;
     return {
+      rows,
+      cursor: last === undefined ? null : this.#cursorOf(last),
       // Only the proof of coverage asks for them.
       get keys() {
-        return (keys ??= rows.map((row) => keyText(key.map((name) => row[name]))));
+        return rows.map((row) => keyText(key.map((name) => row[name])));
       },
-      cursor: last === undefined ? null : this.#cursorOf(last),
     };
   }
 

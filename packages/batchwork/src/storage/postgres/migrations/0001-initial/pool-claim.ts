@@ -26,7 +26,8 @@ BEGIN
     ORDER BY i.chunk LIMIT v_most);
   IF v_chunks <> '{}' THEN
     WITH gone AS (
-      DELETE FROM @.inbox AS i WHERE i.queue = p_queue AND i.chunk = ANY (v_chunks)
+      DELETE FROM @.inbox AS i WHERE i.queue = p_queue AND i.chunk >= v_chunks[1]
+        AND i.chunk <= v_chunks[cardinality(v_chunks)] AND i.chunk = ANY (v_chunks)
       RETURNING i.chunk, i.grp, i.count, i.due_at
     ), made AS (
       INSERT INTO @.slices (queue, chunk, lane, key, priority, state, run_at, first_index, count)
