@@ -13,6 +13,8 @@ export interface CrewOptions {
   readonly spares: number;
   /** What every process is told, its own number and journal apart. */
   readonly orders: Omit<Orders, "journal" | "life">;
+  /** What each process runs. Default: `worker.ts`. */
+  readonly worker?: URL;
 }
 
 /** A process that has begun to work. */
@@ -102,7 +104,10 @@ export class Crew {
   async #load(): Promise<ChildProcess> {
     const { directory } = this.#options;
     const env = { ...process.env, NODE_COMPILE_CACHE: join(directory, "compiled") };
-    const child = fork(WORKER, { execArgv: ["--conditions=batchwork-source"], env });
+    const child = fork(this.#options.worker ?? WORKER, {
+      execArgv: ["--conditions=batchwork-source"],
+      env,
+    });
     this.#all.add(child);
     child.once("exit", () => {
       this.#all.delete(child);

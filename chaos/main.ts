@@ -6,12 +6,17 @@
  *   npm run chaos -- --fault clock [--rounds 200] [--seed 1]       wall clocks that jump by days
  *   npm run chaos -- --storage postgres [--rounds 20] [--seed 1]   every campaign on PostgreSQL
  *   npm run chaos -- --storage postgres --fault cut              one of them; "mixed": in turns
+ *   npm run chaos -- --pool --kills 50 [--seed 1]                tasks of a pool under SIGKILL
+ *   npm run chaos -- --backfill [--rows 1000000] [--kills 50] [--pauses 20] [--seed 1]
+ *                                            an iterator over a table that others change meanwhile
  *   npm run chaos -- --canary                                    does it wrong, and must fail
  */
 import { parseArgs } from "node:util";
 
+import { backfillCampaign, isProven } from "./backfill/campaign.ts";
 import { campaign } from "./campaign.ts";
 import { isKept as isPostgresKept, postgresCampaign } from "./postgres/campaign.ts";
+import { isPoolKept, poolCampaign } from "./pool/campaign.ts";
 import { Cluster } from "./postgres/cluster.ts";
 import { FAULTS, type Fault } from "./postgres/faults.ts";
 import { printFigures } from "./report.ts";
@@ -28,6 +33,10 @@ const { values } = parseArgs({
     fault: { type: "string" },
     seed: { type: "string", default: "1" },
     canary: { type: "boolean", default: false },
+    backfill: { type: "boolean", default: false },
+    rows: { type: "string", default: "1000000" },
+    pauses: { type: "string", default: "20" },
+    pool: { type: "boolean", default: false },
   },
 });
 const { storage, canary } = values;
@@ -47,6 +56,13 @@ function chosen(): readonly (readonly [string, readonly Fault[]])[] {
 }
 
 async function onSqlite(): Promise<boolean> {
+  if (values.backfill) {
+    const [rows, pauses] = [Number(values.rows), Number(values.pauses)];
+    const kills = Number(values.kills ?? 50);
+    const verdict = await backfillCampaign({ rows, kills, pauses, seed, canary });
+    printFigures(verdict);
+    return isProven(verdict);
+  }
   const { fault = "kill" } = values;
   if (fault === "disk-full") {
     const verdict = await diskFullCampaign({ rounds: Number(values.rounds ?? 20), seed });
@@ -90,8 +106,14 @@ async function onPostgres(): Promise<boolean> {
 if (storage !== "sqlite" && storage !== "postgres") {
   throw new Error(`--storage is sqlite or postgres, not ${storage}.`);
 }
-const kept = storage === "sqlite" ? await onSqlite() : await onPostgres();
-console.log(
-  kept ? "kept: nothing lost, nothing twice" : "BROKEN: see lost, duplicates and the rest",
-);
+async function onPool(): Promise<boolean> {
+  const result = await poolCampaign({ kills: Number(values.kills ?? 50), seed });
+  printFigures(result);
+  return isPoolKept(result);
+}
+
+const keptToo = values.pool ? "no limit broken" : "nothing twice";
+const onStorage = storage === "sqlite" ? onSqlite : onPostgres;
+const kept = await (values.pool ? onPool : onStorage)();
+console.log(kept ? `kept: nothing lost, ${keptToo}` : "BROKEN: see lost, duplicates and the rest");
 process.exitCode = kept ? 0 : 1;

@@ -52,7 +52,7 @@ export async function reorder(
   items: readonly SimItem[],
 ): Promise<SimItem[]> {
   // A hook that runs into the timeout would be an attempt that no handler saw.
-  const dawdles = queue.timeout === undefined && rng.chance(0.3);
+  const dawdles = queue.timeout === undefined && rng.chance(0.6);
   if (dawdles) await sleep(life, plan.leaseMs * (plan.calm ? 0.1 : rng.between(0.5, 3)));
   const places = items.map((item) => ({ item, at: rng.unit() }));
   return places.toSorted((a, b) => a.at - b.at).map(({ item }) => item);

@@ -62,7 +62,13 @@ function addToAll(world: World): number[] {
     const last: SimItem = { ...made, fate: { kind: "last" } };
     // Nothing of it may be a duplicate.
     const item = queue.deduplicates ? { ...last, key: `last ${last.uid}` } : last;
-    void life.batches[n]?.add(item).then(({ id }) => world.acknowledge(item, id));
+    // Much may be on its way to a slow storage before it.
+    const mark = `add ${item.uid}`;
+    life.waiting.add(mark);
+    void life.batches[n]
+      ?.add(item)
+      .then(({ id }) => world.acknowledge(item, id))
+      .finally(() => void life.waiting.delete(mark));
     return item.uid;
   });
 }

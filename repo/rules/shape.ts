@@ -60,6 +60,7 @@ const longFiles: Rule = {
   bad: [source("core/long.ts", "const a = 1;\n".repeat(FILE_LINES_WANTED_MAX + 1))],
   exempt: [
     `${SRC}runtime/accumulator.ts`,
+    `${SRC}runtime/engine.ts`,
     `${SRC}runtime/intake.ts`,
     `${SRC}runtime/pool-runner.ts`,
     `${SRC}runtime/run.ts`,

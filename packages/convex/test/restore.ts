@@ -43,11 +43,8 @@ export async function restore(
     for (const [id] of text.matchAll(ID)) ids.set(id, await goneId(ctx, id, component));
     for (const table of order) {
       for (const row of tables[table] ?? []) {
-        const { _id: id, _creationTime: _, ...fields } = renamed(row);
         const old = row["_id"] as string;
-        ids.delete(old);
-        ids.set(old, await ctx.db.insert(table, jsonToConvex(fields) as never));
-        if (id === old) throw new Error("an id was not renamed");
+        ids.set(old, await ctx.db.insert(table, fieldsOf(renamed(row))));
       }
     }
     for (const row of tables[SCHEDULED] ?? []) {
@@ -56,11 +53,17 @@ export async function restore(
     // References go in circles: once more, with the ids that are known now.
     for (const table of order) {
       for (const row of tables[table] ?? []) {
-        const { _id: id, _creationTime: _, ...fields } = renamed(row);
-        await ctx.db.replace(id as never, jsonToConvex(fields) as never);
+        const after = renamed(row);
+        await ctx.db.replace(after["_id"] as never, fieldsOf(after));
       }
     }
   });
+}
+
+/** What was stored, without what the platform adds. */
+function fieldsOf(row: Row): never {
+  const fields = Object.entries(row).filter(([name]) => !name.startsWith("_"));
+  return jsonToConvex(Object.fromEntries(fields)) as never;
 }
 
 async function rescheduled(ctx: Ctx, row: Row, component: string): Promise<string> {

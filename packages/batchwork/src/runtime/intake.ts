@@ -114,8 +114,8 @@ class Commit {
   }
 
   /** The chunks as the storage takes them. */
-  sealed(payload: Storage["payload"]): NewChunk[] {
-    return this.chunks.map((chunk) => chunk.sealed(payload));
+  sealed(payload: Storage["payload"], limited = true): NewChunk[] {
+    return this.chunks.map((chunk) => chunk.sealed(payload, limited));
   }
 
   /** The chunks are in the storage, position by position. */
@@ -270,7 +270,8 @@ export class Intake {
     this.#last = commit.promise;
     try {
       await this.#ready();
-      const chunks = commit.sealed(this.#storage.payload);
+      // A limit that came up since would fail all that share the commit: it holds from the next on.
+      const chunks = commit.sealed(this.#storage.payload, false);
       commit.appended(await this.#storage.append(chunks));
       this.#appended(commit.chunks);
       commit.resolve();

@@ -76,12 +76,13 @@ export class OpenChunk {
     this.bytes += bytes;
   }
 
-  /** The chunk as the storage takes it. */
-  sealed(payload: Storage["payload"]): NewChunk {
+  /** The chunk as the storage takes it; `limited`: if it fits into the limit of its queue. */
+  sealed(payload: Storage["payload"], limited = true): NewChunk {
+    const { maxPending } = this.queue;
     return {
       ...(this.#id === undefined ? {} : { id: this.#id }),
       ...(this.#dedupKeys === undefined ? {} : { dedupKeys: this.#dedupKeys }),
-      ...(this.queue.maxPending === undefined ? {} : { limit: this.queue.maxPending }),
+      ...(limited && maxPending !== undefined ? { limit: maxPending } : {}),
       queue: this.queue.id,
       group: this.group,
       count: this.count,

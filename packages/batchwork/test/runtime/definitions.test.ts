@@ -43,6 +43,19 @@ describe.each(STORAGES)("definitions of one name on %s storage", (kind) => {
     ]);
   });
 
+  test("a limit that comes up while adds are under way refuses none of them", async () => {
+    const f = new Fixture(kind);
+    await f.started(defining({ version: 2, maxSize: 500, maxPending: { items: 1 } }));
+    const old = f.process();
+    const batch = defining({ maxSize: 500 })(old.bw);
+    const other = old.bw.batch<number>({ ...OPTIONS, name: "other", maxSize: 500 });
+    // Taken in before the storage was asked what the definition is.
+    const early = [batch.addBulk(numbers(3)), other.addBulk(numbers(3))];
+    await f.run(Promise.all(early));
+    expect(await outcomeOf(f.run(batch.add(1)))).toBe("QUEUE_FULL");
+    await f.run(other.add(1));
+  });
+
   test("the higher version counts in processes that run, and they say so once", async () => {
     const f = new Fixture(kind);
     const { deliveries, handler } = recorder<number>(f.clock);

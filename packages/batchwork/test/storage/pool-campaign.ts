@@ -273,6 +273,10 @@ class PoolCampaign {
     const claims = [{ queue: this.#told, ...caps }];
     const request = { incarnation, settlements: [], claims, alone: false };
     const { claimed } = await storage.exchange(request);
+    const settlements = claimed.map(({ batch, token }) => {
+      return { batch, token, outcome: { kind: "done" } as const };
+    });
+    await storage.exchange({ incarnation, settlements, claims: [], alone: false });
     return claimed.flatMap(({ payloads }) =>
       payloads.flatMap((payload) =>
         splitItems(payload as string).map((text) => (JSON.parse(text) as { ended: string }).ended),

@@ -17,7 +17,7 @@ export function problemOf(
   value: unknown,
   path: string,
 ): string | null {
-  return check(validator as unknown as Described, value, path);
+  return check(validator as Described, value, path);
 }
 
 const SCALARS: Readonly<Record<string, (value: unknown) => boolean>> = {

@@ -16,6 +16,7 @@ import { v, type ObjectType, type PropertyValidators, type Value } from "convex/
 import { problemOf } from "../base/validate.js";
 import { NonRetryableError } from "../pool/errors.js";
 import { Executor } from "../pool/execute.js";
+import { InspectablePool } from "./inspectable-pool.js";
 import type { RunMutationCtx, RunQueryCtx } from "./contexts.js";
 import { retryOf, taskOptions, type Task } from "./work-calls.js";
 import type { WorkpoolComponent } from "./workpool.js";
@@ -62,14 +63,13 @@ const WORKERS_DEFAULT = 10;
 const CONCURRENCY_DEFAULT = 1000;
 const CLAIM_DEADLINE_MS = 300_000;
 
-export class BatchWorkpool {
-  readonly component: WorkpoolComponent;
+export class BatchWorkpool extends InspectablePool {
   readonly options: BatchWorkpoolOptions;
   readonly #handlers = new Map<string, Handler>();
   #executor: FunctionReference<"action", FunctionVisibility> | undefined;
 
   constructor(component: WorkpoolComponent, options: BatchWorkpoolOptions = {}) {
-    this.component = component;
+    super(component);
     this.options = options;
   }
 

@@ -28,4 +28,5 @@ export { enqueue, enqueueBatch } from "./enqueue.js";
 export type { BatchTask, BatchTaskId, BatchWorkpoolOptions } from "./batch-workpool.js";
 export type { PoolCtx, PoolRunner } from "./pool-ctx.js";
 export { Workpool } from "./workpool.js";
-export type { DeadLetter, PoolSummary, WorkExplanation, WorkpoolComponent } from "./workpool.js";
+export type { WorkpoolComponent } from "./workpool.js";
+export type { DeadLetter, PoolSummary, WorkExplanation } from "./inspectable-pool.js";

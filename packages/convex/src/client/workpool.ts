@@ -11,6 +11,7 @@ import {
 import type { Infer, VAny } from "convex/values";
 import type { ComponentApi } from "../pool/_generated/component.js";
 import type { RunActionCtx, RunMutationCtx, RunQueryCtx } from "./contexts.js";
+import { InspectablePool } from "./inspectable-pool.js";
 import { poolCtx, pollResult, type PoolCtx } from "./pool-ctx.js";
 import { defineOnComplete, type OnCompleteDefinition } from "./on-complete.js";
 import type { AnyValidator, OnCompleteArgs, RunResult, WorkId, WorkStatus } from "./work-id.js";
@@ -34,15 +35,6 @@ type Reference<
   Returns,
 > = FunctionReference<Type, FunctionVisibility, Args, NoInfer<Returns>>;
 
-/** Work that failed for good; `at`: when, ms since the epoch. */
-export type DeadLetter = Omit<ComponentApi["dead"]["list"]["_returnType"][number], "id"> & {
-  readonly id: WorkId;
-};
-
-export type PoolSummary = ComponentApi["inspect"]["summary"]["_returnType"];
-
-export type WorkExplanation = ComponentApi["inspect"]["explain"]["_returnType"];
-
 interface Callee {
   readonly type: Task["fn"]["type"];
   readonly fn: AnyReference;
@@ -52,13 +44,12 @@ interface Callee {
 /** How long the results of `pool.ctx` are kept, ms, when `ttl` does not say. */
 const KEPT_MS = 600_000;
 
-export class Workpool {
-  readonly component: WorkpoolComponent;
+export class Workpool extends InspectablePool {
   readonly options: WorkpoolOptions;
 
   /** Each installed instance (`app.use(pool, { name })`) is a pool; two objects of it are one. */
   constructor(component: WorkpoolComponent, options: WorkpoolOptions = {}) {
-    this.component = component;
+    super(component, options.pool);
     this.options = options;
   }
 
@@ -173,44 +164,6 @@ export class Workpool {
   /** Cancels everything enqueued so far, `limit` rows at a time (default 64). */
   async cancelAll(ctx: RunMutationCtx, options: { limit?: number } = {}): Promise<void> {
     await ctx.runMutation(this.component.lib.cancelAll, options);
-  }
-
-  /** Work that failed for good, oldest first; at most `limit`, 100 by default. */
-  deadLetters(
-    ctx: RunQueryCtx,
-    options: { after?: number; limit?: number } = {},
-  ): Promise<DeadLetter[]> {
-    return ctx.runQuery(this.component.dead.list, options) as Promise<DeadLetter[]>;
-  }
-
-  /** Runs dead letters again, under their ids: those given, or the oldest 64. Returns how many. */
-  redrive(ctx: RunMutationCtx, ids?: readonly string[]): Promise<number> {
-    return ctx.runMutation(this.component.dead.redrive, ids === undefined ? {} : { ids: [...ids] });
-  }
-
-  /** Deletes dead letters: those given, or the oldest 64. Returns how many. */
-  discard(ctx: RunMutationCtx, ids?: readonly string[]): Promise<number> {
-    return ctx.runMutation(this.component.dead.discard, ids === undefined ? {} : { ids: [...ids] });
-  }
-
-  /** What waits, runs and was given up, in numbers. */
-  summary(ctx: RunQueryCtx): Promise<PoolSummary> {
-    return ctx.runQuery(this.component.inspect.summary, {});
-  }
-
-  /** Where work is, and what it waits for. Throws `NOT_FOUND` for an id that is not this pool's. */
-  explain(ctx: RunQueryCtx, id: WorkId): Promise<WorkExplanation> {
-    return ctx.runQuery(this.component.inspect.explain, { id });
-  }
-
-  /** Starts no more work of this pool. What runs goes on, and is settled. */
-  async pause(ctx: RunMutationCtx): Promise<void> {
-    await ctx.runMutation(this.component.config.pause, { pool: this.options.pool ?? "" });
-  }
-
-  /** Goes on after `pause`. */
-  async resume(ctx: RunMutationCtx): Promise<void> {
-    await ctx.runMutation(this.component.config.resume, { pool: this.options.pool ?? "" });
   }
 
   /** A mutation to pass as `onComplete`, with `context` and `returnValue` checked. */

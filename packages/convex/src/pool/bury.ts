@@ -13,7 +13,12 @@ export async function bury(
   if (result.kind !== "failed" || deadMs === 0) return false;
   const { chunk, pool, priority, again, bytes, attempts, key } = row;
   await ctx.db.insert("dead", {
-    ...{ chunk, place, pool, priority, again, bytes },
+    chunk,
+    place,
+    pool,
+    priority,
+    again,
+    bytes,
     ...(key === undefined ? {} : { key }),
     attempts: attempts + 1,
     error: result.error,

@@ -46,6 +46,7 @@ function checkWhole(
   advice = "",
 ): Problem | null {
   if (Number.isInteger(value) && value >= least && value <= most) return null;
-  const message = `${field} must be a whole number from ${least} to ${most}, not ${value}.${advice}`;
+  const range = `a whole number from ${least} to ${most}`;
+  const message = `${field} must be ${range}, not ${value}.${advice}`;
   return { code: "OPTION_INVALID", field, value: String(value), message };
 }

@@ -21,14 +21,18 @@ export async function cut(
   if (first === undefined) return row;
   const { chunk, type, pool, priority, again, bytes, attempts } = row;
   const { order, crashes, error, canceled } = row;
+  const same = { chunk, type, pool, priority, again, bytes, attempts };
   await ctx.db.insert("work", {
-    ...{ chunk, type, pool, priority, again, bytes, attempts, places: rest, count: rest.length },
+    ...same,
+    places: rest,
+    count: rest.length,
     ...placeOf(row, first),
     ...present({ crashes, error, canceled }),
     ...(order === undefined ? waits : { held: order }),
   });
   const places = open.slice(0, most);
-  const { done: _, ...kept } = { ...row, ...placeOf(row, places[0] as number) };
+  const kept = { ...row, ...placeOf(row, places[0] as number) };
+  delete kept.done;
   const after = { ...kept, places, count: places.length, spawned: true };
   await ctx.db.replace("work", row._id, after);
   return after;

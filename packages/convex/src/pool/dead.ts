@@ -83,9 +83,8 @@ export const redrive = mutation({
     const { tasks, callbacks } = await chosen(ctx, args);
     for (const letter of tasks) await redriveTask(ctx, letter);
     for (const row of callbacks) {
-      await ctx.db.patch("callbacks", row._id, {
-        ...{ attempts: 0, dueAt: Date.now(), expiresAt: undefined },
-      });
+      const again = { attempts: 0, dueAt: Date.now(), expiresAt: undefined };
+      await ctx.db.patch("callbacks", row._id, again);
     }
     const gate = await readGate(ctx);
     if (callbacks.length > 0 && gate?.state === "idle") await wake(ctx, gate);

@@ -200,8 +200,9 @@ async function reasonOf(ctx: QueryCtx, row: Doc<"work">): Promise<string> {
   const { maxParallelism } = configOf(gate);
   if (maxParallelism === 0) return "maxParallelism is 0: the pool is paused.";
   const until = closingOf(gate, loop, row.pool, Date.now());
-  if (until !== null)
+  if (until !== null) {
     return `The throttle lets none begin before ${new Date(until).toISOString()}.`;
+  }
   const parking = await ctx.db.query("parking").first();
   if (parking?.parked === true) return `All of maxParallelism ${maxParallelism} are in use.`;
   return "The loop has not looked at it yet.";

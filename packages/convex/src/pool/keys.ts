@@ -23,7 +23,7 @@ export async function unhold(ctx: MutationCtx, row: Doc<"work">): Promise<void> 
 
 /**
  * Lets the next row of the key go, once the one before it is gone. It does not look at rows that
- * callers insert, so that they do not disturb it; whether the row is the first is the loop's to say.
+ * callers insert, so that they do not disturb it; whether the row is first, the loop finds out.
  */
 export async function release(ctx: MutationCtx, gone: Doc<"work">): Promise<void> {
   const { pool, key, held } = gone;

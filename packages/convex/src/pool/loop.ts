@@ -47,9 +47,12 @@ async function cleanUp(ctx: MutationCtx, view: View): Promise<void> {
     await ctx.scheduler.runAfter(0, internal.callbacks.retry, { callback });
     await ctx.db.patch("callbacks", callback, { dueAt: Date.now() + MONITOR_MS });
   }
-  for (const kept of view.expired) {
-    const row = await ctx.db.get(kept);
-    if (row !== null) await ctx.db.delete(row._id);
+  for (const result of view.expired) {
+    if ((await ctx.db.get("results", result)) !== null) await ctx.db.delete("results", result);
+  }
+  for (const callback of view.over) {
+    if ((await ctx.db.get("callbacks", callback)) === null) continue;
+    await ctx.db.delete("callbacks", callback);
   }
   for (const letter of view.dead) {
     const row = await ctx.db.get("dead", letter);

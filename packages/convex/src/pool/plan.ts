@@ -121,7 +121,7 @@ class Planner {
   /** Assigns heads whose pools have fewer than `most` slots; above `share`, nobody may starve. */
   round(most: number, share: number): void {
     for (const [at, head] of this.#heads.entries()) {
-      if (this.assigned[at] === null) this.assigned[at] = this.#assign(head, at, most, share);
+      this.assigned[at] ??= this.#assign(head, at, most, share);
     }
   }
 

@@ -1,5 +1,6 @@
 /** Storing items: payload rows of limited size, and the work rows that stand for them. */
 import { ConvexError, v } from "convex/values";
+import { present } from "../base/fields.js";
 import { vValue } from "../base/values.js";
 import { ITEM_BYTES_MAX, bytesOf, packChunks } from "../base/sizes.js";
 import type { MutationCtx } from "./_generated/server.js";
@@ -29,6 +30,7 @@ export type Task = (typeof vTask)["type"];
 /** Stores the items of a task. Returns their ids. */
 export async function store(ctx: MutationCtx, task: Task): Promise<string[]> {
   const { fn, items, contexts, onComplete, retry, keepMs, deadMs, isolate } = task;
+  const fields = present({ onComplete, retry, keepMs, deadMs, isolate });
   const { pool = "", priority = 0, once = false } = task;
   const shared = contexts?.length === 1 ? bytesOf(contexts[0]) : 0;
   const isShared = contexts === undefined || contexts.length === 1;
@@ -53,11 +55,7 @@ export async function store(ctx: MutationCtx, task: Task): Promise<string[]> {
       fn,
       items: items.slice(from, end),
       ...(own === undefined ? {} : { contexts: own }),
-      ...(onComplete === undefined ? {} : { onComplete }),
-      ...(retry === undefined ? {} : { retry }),
-      ...(keepMs === undefined ? {} : { keepMs }),
-      ...(deadMs === undefined ? {} : { deadMs }),
-      ...(isolate === undefined ? {} : { isolate }),
+      ...fields,
     });
     const count = end - from;
     const fixed = { chunk, type: fn.type, pool, priority, attempts: 0, again: !once };

@@ -46,8 +46,10 @@ const vView = v.object({
   heads: v.array(vHead),
   executors: v.array(vRun),
   callbacks: v.array(v.id("callbacks")),
-  /** Results, and callbacks that were given up, whose time is over. */
-  expired: v.array(v.union(v.id("results"), v.id("callbacks"))),
+  /** Results whose time is over. */
+  expired: v.array(v.id("results")),
+  /** Callbacks that were given up, whose time is over. */
+  over: v.array(v.id("callbacks")),
   /** Dead letters whose time is over. */
   dead: v.array(v.id("dead")),
 });
@@ -93,7 +95,8 @@ export const look = internalQuery({
         wants,
       })),
       callbacks: callbacks.map(({ _id }) => _id),
-      expired: [...expired, ...over].map(({ _id }) => _id),
+      expired: expired.map(({ _id }) => _id),
+      over: over.map(({ _id }) => _id),
       dead: dead.map(({ _id }) => _id),
     };
   },

@@ -8,16 +8,15 @@ export function checked(config: Config): Config {
   const delays = { debounceMs, monitorLagMs, ...backoff };
   for (const [field, value] of Object.entries(delays)) {
     if (value === undefined || (value >= 0 && Number.isFinite(value))) continue;
-    throw invalid(field, value, "a number of milliseconds from 0");
+    throw new ConvexError(invalid(field, value, "a number of milliseconds from 0"));
   }
   if (maxAttempts !== undefined && (!Number.isInteger(maxAttempts) || maxAttempts < 1)) {
-    throw invalid("maxAttempts", maxAttempts, "a whole number from 1");
+    throw new ConvexError(invalid("maxAttempts", maxAttempts, "a whole number from 1"));
   }
   return config;
 }
 
-function invalid(field: string, value: number, expected: string): ConvexError<object & never> {
+function invalid(field: string, value: number, expected: string): Record<string, string> {
   const message = `${field} must be ${expected}, not ${value}.`;
-  const data = { code: "OPTION_INVALID", field, value: String(value), message };
-  return new ConvexError(data) as never;
+  return { code: "OPTION_INVALID", field, value: String(value), message };
 }

@@ -108,7 +108,7 @@ async function work(
 }
 
 /**
- * A batch that threw comes again; with `isolate` as a smaller one, so that what fails is soon alone.
+ * A batch that threw comes again; with `isolate` as a smaller one: what fails is soon alone.
  * One that is out of attempts is given up, if there is a way past it.
  */
 async function failBatch(

@@ -134,7 +134,7 @@ const TSCONFIG = {
     noUncheckedIndexedAccess: true,
     exactOptionalPropertyTypes: true,
     verbatimModuleSyntax: true,
-    skipLibCheck: true,
+    skipLibCheck: false,
     module: "esnext",
     moduleResolution: "bundler",
     target: "es2024",

@@ -14,7 +14,8 @@ test("a callback that takes an array is called once per settlement, with every i
   );
   await advanceUntil(() => isIdle(at));
   const ended = await at.own("ended");
-  expect(ended.map(({ workId }) => workId).toSorted()).toEqual(ids.toSorted());
+  expect(ended).toHaveLength(100);
+  expect(new Set(ended.map(({ workId }) => workId))).toEqual(new Set(ids));
   expect(ended[0]).toMatchObject({ context: 7, result: { kind: "success" } });
   expect(watched.arrays.length).toBeLessThanOrEqual(6);
 });

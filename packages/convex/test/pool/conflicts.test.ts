@@ -127,7 +127,9 @@ test("calls of one serial key conflict neither with each other nor with what let
 test("calls of a throttled pool, and of one whose work dies, conflict with nothing", async () => {
   const { at, auditor } = await audited(100);
   const throttled = new Workpool(components.pool, {
-    ...{ maxParallelism: 100, pool: "slow", throttle: { max: 5, duration: 100 } },
+    maxParallelism: 100,
+    pool: "slow",
+    throttle: { max: 5, duration: 100 },
   });
   await at.mutate((ctx) => throttled.enqueueAction(ctx, jobs.work, { name: "z" }));
   await keptAwake({ at, auditor });

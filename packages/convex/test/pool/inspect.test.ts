@@ -35,8 +35,15 @@ test("a summary counts what waits, is delayed, is held, runs and was given up", 
   await at.mutate((ctx) => at.pool.enqueueMutationBatch(ctx, jobs.write, names(40)));
   await advance(500);
   expect(await summary(at)).toEqual({
-    ...{ state: "full", waiting: 40, delayed: 1, held: 0, running: 2 },
-    ...{ dead: 1, deadCallbacks: 0, maxParallelism: 2, more: false },
+    state: "full",
+    waiting: 40,
+    delayed: 1,
+    held: 0,
+    running: 2,
+    dead: 1,
+    deadCallbacks: 0,
+    maxParallelism: 2,
+    more: false,
   });
 });
 
@@ -85,7 +92,9 @@ test("work says what it waits for", async () => {
   const cramped = await enqueue("cramped");
   expect(await reason(at, later)).toContain("Its time has not come");
   expect(await at.t.query((ctx) => at.pool.explain(ctx, again))).toMatchObject({
-    ...{ state: "delayed", attempts: 1, error: "always" },
+    state: "delayed",
+    attempts: 1,
+    error: "always",
     reason: "It waits for its next attempt.",
   });
   expect(await reason(at, first)).toContain("A run has taken it");

@@ -42,11 +42,6 @@ export function planDeath(
   install(executor as unknown as Registered);
 }
 
-/** Calls of executors so far. */
-export function callsMade(): number {
-  return calls;
-}
-
 /** Whether the planned death came. */
 export function hasDied(): boolean {
   return killed.size > 0;

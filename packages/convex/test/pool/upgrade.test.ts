@@ -8,10 +8,7 @@ import { isIdle, jobs, names, stage, type Stage } from "./fixture.js";
 
 useVirtualTime();
 
-const TABLES = [
-  ...["chunks", "executors", "work", "callbacks", "groups", "results"],
-  ...["loop", "parking", "gate"],
-];
+const TABLES = "chunks executors work callbacks groups results loop parking gate".split(" ");
 
 function deployOver({ inside }: Stage, name: string): Promise<void> {
   const file = path.join(import.meta.dirname, "upgrade", `${name}.json`);

@@ -77,7 +77,7 @@ test("a batch of nearly a megabyte goes through, and one that fails is kept for 
   }
   expect(await at.handled()).toEqual([1]);
   const [letter] = await letters(at);
-  expect((letter?.batch as { pad: string }).pad).toHaveLength(900_000);
+  expect(JSON.stringify(letter?.batch).length).toBeGreaterThan(900_000);
 });
 
 test("a batch that is too large to keep is given up all the same, with its error", async () => {

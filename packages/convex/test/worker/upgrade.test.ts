@@ -10,7 +10,7 @@ useVirtualTime();
 
 function deployOver({ inside }: Stage, name: string): Promise<void> {
   const file = path.join(import.meta.dirname, "upgrade", `${name}.json`);
-  return restore("worker", inside as never, file, ["workers", "loops", "monitors"]);
+  return restore("worker", inside, file, ["workers", "loops", "monitors"]);
 }
 
 test("a worker that failed under the version before goes on under this one, by itself", async () => {
@@ -27,7 +27,9 @@ test("a cursor of the version before is where this one goes on", async () => {
   const at = await stage();
   await deployOver(at, "failing");
   const args = { name: "followed" };
-  const cursor = await at.t.query((ctx) => ctx.runQuery(components.worker.lib.getCursor, args));
+  const cursor: unknown = await at.t.query((ctx) =>
+    ctx.runQuery(components.worker.lib.getCursor, args),
+  );
   expect(cursor).toBeTypeOf("bigint");
   await at.t.run((ctx) => ctx.db.insert("events", { value: 1, at: (cursor as bigint) - 1n }));
   await at.t.mutation(internal.events.append, { values: [2] });

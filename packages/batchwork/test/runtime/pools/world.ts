@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { DatabaseSync } from "node:sqlite";
 
 import { inject, onTestFinished } from "vitest";
 
@@ -16,12 +17,19 @@ import { emptyTables, testDatabase } from "../../postgres/database.ts";
 import { ProcessClock } from "../fixture.ts";
 
 /** How a database is reached; it is new for each test. */
-export type Connect = (clock: ManualClock) => Promise<() => Storage>;
+export interface Access {
+  readonly connect: () => Storage;
+  /** Does `work` in a transaction of the user's, which is committed or rolled back. */
+  readonly transaction?: (
+    work: (tx: unknown) => Promise<unknown>,
+    end: "COMMIT" | "ROLLBACK",
+  ) => Promise<void>;
+}
 
 /** Where the tests of pools run. */
 export interface PoolHome {
   readonly name: string;
-  readonly connect: Connect;
+  readonly access: (clock: ManualClock) => Promise<Access>;
   /** False where nothing is left of what a process had. */
   readonly durable: boolean;
 }
@@ -29,19 +37,29 @@ export interface PoolHome {
 const SQLITE: PoolHome = {
   name: "sqlite",
   durable: true,
-  connect: async () => {
+  access: async () => {
     const folder = mkdtempSync(path.join(tmpdir(), "batchwork-"));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
-    return () => sqlite({ path: path.join(folder, "work.db") });
+    const file = path.join(folder, "work.db");
+    return {
+      connect: () => sqlite({ path: file }),
+      transaction: async (work, end) => {
+        const database = new DatabaseSync(file);
+        database.exec("BEGIN IMMEDIATE");
+        await work(database);
+        database.exec(end);
+        database.close();
+      },
+    };
   },
 };
 
 const MEMORY: PoolHome = {
   name: "memory",
   durable: false,
-  connect: async () => {
+  access: async () => {
     const data = memory({ payload: "text" });
-    return () => data.view();
+    return { connect: () => data.view() };
   },
 };
 
@@ -51,9 +69,9 @@ function postgresHome(): PoolHome {
   return {
     name: "postgres",
     durable: true,
-    connect: async (clock) => {
+    access: async (clock) => {
       await emptyTables(pool);
-      return () =>
+      const connect = (): Storage =>
         new PostgresStorage({
           source: { pool },
           schema: "batchwork",
@@ -61,6 +79,16 @@ function postgresHome(): PoolHome {
           notifications: false,
           now: () => clock.wallMs(),
         });
+      return {
+        connect,
+        transaction: async (work, end) => {
+          const client = await pool.connect();
+          await client.query("BEGIN");
+          await work(client);
+          await client.query(end);
+          client.release();
+        },
+      };
     },
   };
 }
@@ -69,11 +97,6 @@ function postgresHome(): PoolHome {
 export function homes(): PoolHome[] {
   const withServer = "url" in inject("postgres");
   return [SQLITE, MEMORY, ...(withServer ? [postgresHome()] : [])];
-}
-
-/** Those of which something is left when a process is gone. */
-export function durableHomes(): PoolHome[] {
-  return homes().filter(({ durable }) => durable);
 }
 
 /** A pool whose tasks are held until a test lets them go. */
@@ -132,17 +155,25 @@ function watched<T extends object>(inner: T, calls: Calls): T {
 
 export class World {
   readonly clock: ManualClock;
-  readonly #connect: () => Storage;
+  readonly #access: Access;
   readonly #calls: Calls = { pending: 0 };
 
-  private constructor(clock: ManualClock, connect: () => Storage) {
+  private constructor(clock: ManualClock, access: Access) {
     this.clock = clock;
-    this.#connect = connect;
+    this.#access = access;
   }
 
-  static async on({ connect }: PoolHome): Promise<World> {
+  static async on({ access }: PoolHome): Promise<World> {
     const clock = new ManualClock();
-    return new World(clock, await connect(clock));
+    return new World(clock, await access(clock));
+  }
+
+  /** Does `work` in a transaction of the user's, on the same database. */
+  async transaction(
+    work: (tx: unknown) => Promise<unknown>,
+    end: "COMMIT" | "ROLLBACK" = "COMMIT",
+  ): Promise<void> {
+    await this.#access.transaction?.(work, end);
   }
 
   /** Time on the test's clock, ms since its start. */
@@ -152,7 +183,7 @@ export class World {
 
   /** A new process. It is stopped after the test. */
   process(options: Partial<BatchworkOptions> = {}): TestProcess {
-    const storage = watched(this.#connect(), this.#calls);
+    const storage = watched(this.#access.connect(), this.#calls);
     const clock = new ProcessClock(this.clock);
     const bw = new Batchwork({ storage, clock, logger: QUIET, ...options });
     const process = {

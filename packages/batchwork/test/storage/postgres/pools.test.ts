@@ -29,12 +29,10 @@ describePostgres(
         );
       };
       await campaign(open, seed, 150);
-      const { rows } = await pool.query("SELECT id FROM batchwork.slices");
-      expect(rows).toEqual([]);
-      const payloads = await pool.query(
-        "SELECT chunk FROM batchwork.payloads WHERE chunk NOT IN (SELECT chunk FROM batchwork.members)",
-      );
-      expect(payloads.rows).toEqual([]);
+      for (const table of ["slices", "cancels", "payloads", "inbox"]) {
+        const { rows } = await pool.query(`SELECT * FROM batchwork.${table}`);
+        expect(rows, table).toEqual([]);
+      }
     });
   },
 );

@@ -118,7 +118,8 @@ BEGIN
   ), kept AS (
     INSERT INTO @.task_results (queue, chunk, first_index, count, kind, data, ended_at, expires_at)
     SELECT g.queue, g.chunk, g.first_index, g.count, 'success',
-      CASE WHEN v_any THEN p_values[array_position(p_slices, g.id)] END, p_now, p_now + p.result_ttl_ms
+      CASE WHEN v_any THEN p_values[array_position(p_slices, g.id)] END, p_now,
+      p_now + p.result_ttl_ms
     FROM gone AS g, LATERAL (SELECT * FROM @.pools AS t WHERE t.queue = g.queue OFFSET 0) AS p
     WHERE p.result_ttl_ms IS DISTINCT FROM 0
   ), news AS (

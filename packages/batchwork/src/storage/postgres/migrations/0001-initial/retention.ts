@@ -98,6 +98,16 @@ BEGIN
   END IF;
 END $$;
 
+-- The oldest finished batches of a queue up to an id, p_most of them, as far as they ended by then.
+CREATE FUNCTION @.finished_before(p_queue int, p_last bigint, p_ended bigint, p_most int)
+RETURNS bigint[] LANGUAGE sql STABLE AS $$
+  SELECT ARRAY(SELECT t.id FROM (
+      SELECT b.id, b.finished_at FROM @.batches AS b
+      WHERE b.queue = p_queue AND b.state = 'done' AND b.id <= p_last
+      ORDER BY b.id LIMIT p_most) AS t
+    WHERE t.finished_at <= p_ended)
+$$;
+
 -- Forgets finished batches of a queue that says how many it keeps, at most p_most of each kind.
 -- What was finished a moment ago is still asked for by whoever lost the reply.
 CREATE FUNCTION @.forget_finished(
@@ -106,24 +116,15 @@ CREATE FUNCTION @.forget_finished(
 DECLARE
   v_recent bigint := p_now - 60000;
   v_last bigint;
+  v_ids bigint[];
 BEGIN
-  IF p_count IS NOT NULL THEN
-    SELECT b.id INTO v_last FROM @.batches AS b WHERE b.queue = p_queue AND b.state = 'done'
-    ORDER BY b.id DESC OFFSET p_count LIMIT 1;
-    PERFORM @.forget_batches(ARRAY(
-      SELECT t.id FROM (
-        SELECT b.id, b.finished_at FROM @.batches AS b
-        WHERE b.queue = p_queue AND b.state = 'done' AND b.id <= v_last
-        ORDER BY b.id LIMIT p_most FOR UPDATE SKIP LOCKED) AS t
-      WHERE t.finished_at <= v_recent));
-  END IF;
-  IF p_age IS NOT NULL THEN
-    PERFORM @.forget_batches(ARRAY(
-      SELECT t.id FROM (
-        SELECT b.id, b.finished_at FROM @.batches AS b
-        WHERE b.queue = p_queue AND b.state = 'done'
-        ORDER BY b.id LIMIT p_most FOR UPDATE SKIP LOCKED) AS t
-      WHERE t.finished_at <= least(v_recent, p_now - p_age)));
+  SELECT b.id INTO v_last FROM @.batches AS b WHERE b.queue = p_queue AND b.state = 'done'
+  ORDER BY b.id DESC OFFSET p_count LIMIT 1;
+  v_ids := @.finished_before(p_queue, v_last, v_recent, p_most)
+    || @.finished_before(p_queue, 9223372036854775807, least(v_recent, p_now - p_age), p_most);
+  IF v_ids <> '{}' THEN
+    PERFORM @.forget_batches(ARRAY(SELECT b.id FROM @.batches AS b
+      WHERE b.id = ANY (v_ids) FOR UPDATE SKIP LOCKED));
   END IF;
 END $$;
 
