@@ -1,4 +1,4 @@
-/** `npm run bench -- batch|postgres|convex [options]`; see README.md. */
+/** `npm run bench -- batch|postgres|pool|convex [options]`; see README.md. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { stderr, stdout } from "node:process";

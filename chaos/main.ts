@@ -9,6 +9,7 @@
  *   npm run chaos -- --pool --kills 50 [--seed 1]                tasks of a pool under SIGKILL
  *   npm run chaos -- --backfill [--rows 1000000] [--kills 50] [--pauses 20] [--seed 1]
  *                                            an iterator over a table that others change meanwhile
+ *   npm run chaos -- --workers --kills 50 [--seed 1]             workers of two processes under SIGKILL
  *   npm run chaos -- --canary                                    does it wrong, and must fail
  */
 import { parseArgs } from "node:util";
@@ -24,6 +25,7 @@ import { clockCampaign } from "./sqlite/clock-jumps.ts";
 import { diskFullCampaign } from "./sqlite/disk-full.ts";
 import { isKept as isLedgerKept } from "./sqlite/ledger.ts";
 import { isKept } from "./verdict.ts";
+import { isWorkersKept, workersCampaign } from "./workers/campaign.ts";
 
 const { values } = parseArgs({
   options: {
@@ -37,6 +39,7 @@ const { values } = parseArgs({
     rows: { type: "string", default: "1000000" },
     pauses: { type: "string", default: "20" },
     pool: { type: "boolean", default: false },
+    workers: { type: "boolean", default: false },
   },
 });
 const { storage, canary } = values;
@@ -62,6 +65,11 @@ async function onSqlite(): Promise<boolean> {
     const verdict = await backfillCampaign({ rows, kills, pauses, seed, canary });
     printFigures(verdict);
     return isProven(verdict);
+  }
+  if (values.workers) {
+    const verdict = await workersCampaign({ kills: Number(values.kills ?? 50), seed });
+    printFigures(verdict);
+    return isWorkersKept(verdict);
   }
   const { fault = "kill" } = values;
   if (fault === "disk-full") {

@@ -40,6 +40,8 @@ test("every example is run by a test of this file", () => {
     "07-tasks-in-a-pool.ts",
     "08-order-and-priority.ts",
     "09-tasks-and-your-rows.ts",
+    "10-backfill.ts",
+    "11-partitions-and-proof.ts",
     "12-worker.ts",
     "13-worker-partitions.ts",
   ]);
@@ -259,6 +261,35 @@ describe("the main job", () => {
     expect(before + figure(output, "loaded")).toBe(135_232);
     expect(figure(output, "delivered a second time")).toBeGreaterThanOrEqual(1);
   });
+});
+
+test("10 fills in each row once, though processes die", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("10-backfill.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "killed (SIGKILL) in the middle of page 3 of its life
+    killed (SIGKILL) in the middle of page 4 of its life
+    completed: 1000 rows, 1 of them bad
+    dead letter: row 500, nobody is no address
+    rows written once: 999
+    rows written twice: 0
+    rows left alone: 1
+    "
+  `);
+});
+
+test("11 proves that no row was missed", { timeout: TIMEOUT_MS }, async () => {
+  const output = await run("11-partitions-and-proof.ts");
+  expect(output).toMatchInlineSnapshot(`
+    "dry run: 4000 rows would change
+    taxed so far: 0
+    partitions: 4
+    proven: true
+    rows at the start: 4000
+    rows missed: 0
+    rows that came late: 20
+    orders not taxed exactly once: 0
+    "
+  `);
 });
 
 test("12 sends mails by a worker and sets one aside", { timeout: TIMEOUT_MS }, async () => {

@@ -18,6 +18,8 @@ const documents = [
   "docs/guides/results.md",
   "docs/guides/limits.md",
   "docs/guides/pools.md",
+  "docs/guides/worker.md",
+  "docs/guides/iterator.md",
   "docs/guides/from-oqronkit.md",
   "docs/guides/observability.md",
   "docs/guides/history.md",

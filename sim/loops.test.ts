@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { LOOP_MUTANTS } from "./loops/mutants.ts";
 import { runLoops, type LoopRunResult } from "./loops/run.ts";
 
-const SEEDS = Array.from({ length: 60 }, (_, seed) => seed);
+const SEEDS = Array.from({ length: 40 }, (_, seed) => seed);
 /** Far enough for the rarest bug to show. */
 const HUNTED = Array.from({ length: 200 }, (_, seed) => seed);
 

@@ -87,7 +87,7 @@ function skipping(table: Table): Table {
       if (limit !== PAGE) return table.rows(range, limit);
       const { rows, keys, cursor } = await table.rows(range, limit + 1);
       if (rows.length <= limit) return { rows, keys, cursor };
-      return { rows: rows.slice(0, limit), keys: keys.slice(0, limit), cursor };
+      return { rows: rows.slice(0, limit), keys: () => keys().slice(0, limit), cursor };
     },
   };
 }

@@ -20,8 +20,6 @@ import { connect, createTable, PARTITIONS } from "./table.ts";
 export interface WorkersCampaign {
   readonly kills: number;
   readonly seed: number;
-  /** Counts the calls instead of what was committed, which must be noticed. */
-  readonly canary?: boolean;
 }
 
 export interface WorkersVerdict {
@@ -71,20 +69,19 @@ export async function workersCampaign(options: WorkersCampaign): Promise<Workers
   }
 }
 
-export function isKept({ lost, twice, waiting, integrity }: WorkersVerdict): boolean {
+export function isWorkersKept({ lost, twice, waiting, integrity }: WorkersVerdict): boolean {
   return lost + twice + waiting === 0 && integrity === "ok";
 }
 
 function verdictOf(
   database: DatabaseSync,
   rows: number,
-  { kills, canary = false }: WorkersCampaign,
+  { kills }: WorkersCampaign,
   calls: string,
 ): WorkersVerdict {
   const committed = database.prepare("SELECT id FROM done").all() as { readonly id: number }[];
   const called = readFileSync(calls, "utf8").split("\n").filter(Boolean).map(Number);
-  const counted = canary ? called : committed.map(({ id }) => id);
-  const ids = new Set(counted);
+  const ids = new Set(committed.map(({ id }) => id));
   const waiting = Number(database.prepare("SELECT count(*) AS n FROM work").get()?.["n"]);
   const integrity = database.prepare("PRAGMA integrity_check").get()?.["integrity_check"];
   return {
@@ -92,7 +89,7 @@ function verdictOf(
     kills,
     calledAgain: called.length - new Set(called).size,
     lost: rows - ids.size,
-    twice: counted.length - ids.size,
+    twice: committed.length - ids.size,
     waiting,
     integrity: String(integrity),
   };

@@ -26,6 +26,8 @@ const PORT = [
   "storage/definitions.ts",
   "storage/pools.ts",
   "storage/tables.ts",
+  "storage/loops.ts",
+  "storage/loop-dead.ts",
 ];
 
 /** What both databases share besides. */

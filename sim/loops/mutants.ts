@@ -145,7 +145,7 @@ const pingDropped: LoopMutant = {
   begin: (rng) => (inner) =>
     spoil(inner, (loops) => ({
       ping: async (pings) => {
-        if (rng.chance(0.7)) return loops.ping(pings);
+        if (rng.chance(0.4)) return loops.ping(pings);
         return pings.map(() => "awake" as const);
       },
     })),

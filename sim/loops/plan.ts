@@ -28,7 +28,7 @@ export interface LoopPlan {
 
 export function loopPlanOf(seed: number): LoopPlan {
   // Not the generator of the run, or the plan would repeat in what happens.
-  const rng = new Rng(seed + 0x10_0b5);
+  const rng = new Rng(seed + 100_019);
   const some = (chance: number): number => (rng.chance(0.5) ? rng.unit() * chance : 0);
   const leaseMs = rng.whole(500, 3000);
   return {

@@ -246,15 +246,28 @@ class LoopWorld {
       for (const [n, life] of this.#lives.entries()) if (life === null) this.#start(n);
       await this.#pass(1000);
       const life = this.#lives.find((one) => one !== null && !one.clock.paused);
-      if (!started && life !== undefined && life !== null) {
-        started = true;
-        life.worker.start().catch(() => {
-          started = false;
-        });
-      }
-      if (this.#untold.size > 0 && life !== undefined && life !== null) void this.#ping(life);
+      if (life === undefined || life === null) continue;
+      if (!started) started = await this.#startWorker(life);
+      if (this.#untold.size > 0) void this.#ping(life);
       if (this.#table.waiting().length === 0 && this.#untold.size === 0) return;
     }
+  }
+
+  /** True when a user has started it again; the answer may come while time passes. */
+  async #startWorker({ worker }: Life): Promise<boolean> {
+    let started: boolean | undefined;
+    const starting = async (): Promise<void> => {
+      try {
+        await worker.start();
+        started = true;
+      } catch {
+        started = false;
+      }
+    };
+    void starting();
+    // A process that dies meanwhile answers nothing.
+    for (let waits = 0; started === undefined && waits < 100; waits++) await this.#pass(100);
+    return started ?? false;
   }
 
   #checkEnd(): void {

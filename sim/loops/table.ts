@@ -37,7 +37,7 @@ function memoryTable(): Table {
   };
   return {
     open: () => ({ storage: shared.view(), slam: () => undefined }),
-    insert: (id) => waiting.add(id),
+    insert: (id) => void waiting.add(id),
     take: (_tx, limit) => [...waiting].slice(0, limit),
     finish: (tx, ids) => {
       atCommit(tx, () => {
@@ -84,7 +84,7 @@ function sqliteTable(): Table {
       };
       return { storage: sqlite({ database: handle, durability: "relaxed" }), slam };
     },
-    insert: (id) => own.prepare("INSERT INTO work VALUES (?)").run(id),
+    insert: (id) => void own.prepare("INSERT INTO work VALUES (?)").run(id),
     take: (tx, limit) => idsOf(tx.prepare("SELECT id FROM work ORDER BY id LIMIT ?").all(limit)),
     finish: (tx, ids) => {
       each(tx, "DELETE FROM work WHERE id = ?", ids);

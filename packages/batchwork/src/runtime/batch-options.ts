@@ -33,8 +33,8 @@ export interface BatchworkOptions extends EngineSettings {
 export interface BatchOptions<T, R = unknown> extends BatchSettings {
   /**
    * Handles one batch. When it returns, every item succeeded that `ctx.fail` did not name; when it
-   * throws, see `onFailure`. Runs at least once for each item. What it returns is not kept.
-   * Required.
+   * throws, see `onFailure`. Runs at least once for each item. What it returns is not kept, but for
+   * what `ctx.results` is given. Required.
    */
   readonly handler: (ctx: BatchContext<T>) => R | Promise<R>;
   /**

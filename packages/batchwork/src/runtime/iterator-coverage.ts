@@ -35,7 +35,7 @@ export class Census {
   async step({ state, cursor, step }: Chain): Promise<Change> {
     const range = { after: cursor ?? state.from, to: state.to };
     const page = await this.#table.keys(range, KEYS_PER_STEP);
-    const hashes = page.keys.map(keyHash);
+    const hashes = page.keys().map(keyHash);
     const last = hashes.length < KEYS_PER_STEP;
     const section: Section = {
       // What comes behind the last key belongs to the last section.
@@ -64,7 +64,7 @@ export function sectionEnd({ sections, section, to }: JobState): string | null {
 /** A page of the walk, with its keys noted. It ends where its section ends. */
 export function visited(before: JobState, page: Page): Reading {
   const last = before.section === before.sections.length - 1;
-  const hashes = page.keys.map(keyHash);
+  const hashes = page.keys().map(keyHash);
   const behind = (state: JobState, step: number): { state: JobState; note?: string } => {
     const sections = state.sections.map((section, n) =>
       n === before.section && hashes.length > 0
@@ -140,7 +140,7 @@ export class Verification {
       const next = last ? given.section : given.section + 1;
       return { state: { ...given, section: next, atEnd: null, proof: closed } };
     };
-    return { page: { items, cursor: page.cursor ?? after, done, keys: [] }, behind, last };
+    return { page: { items, cursor: page.cursor ?? after, done, keys: () => [] }, behind, last };
   }
 
   /** Keys from the beginning of a range on, and at most `size` that were not visited. */
@@ -148,7 +148,7 @@ export class Verification {
     let limit = KEYS_PER_STEP;
     for (;;) {
       const page = await this.#table.keys(range, limit);
-      const hashes = page.keys.map(keyHash);
+      const hashes = page.keys().map(keyHash);
       const found = known.compare(hashes);
       const done = hashes.length < limit;
       const { unvisited } = found;
@@ -168,7 +168,8 @@ export class Verification {
     const wanted = new Set(unvisited);
     // Some more than there were keys: others may have come in between.
     const { rows, keys } = await this.#table.rows({ after, to }, 2 * KEYS_PER_STEP);
-    return rows.filter((_row, n) => wanted.has(keyHash(keys[n] ?? "")));
+    const texts = keys();
+    return rows.filter((_row, n) => wanted.has(keyHash(texts[n] ?? "")));
   }
 
   async #keysOf({ section, sections }: JobState): Promise<VisitedKeys> {

@@ -87,7 +87,7 @@ export interface Page {
   /** True when there was nothing behind it. */
   readonly done: boolean;
   /** Of tables: a text for each key. */
-  readonly keys: readonly string[];
+  readonly keys: () => readonly string[];
 }
 
 /** From where to read, and how far. */
@@ -105,6 +105,8 @@ export interface PageReader {
   end(): Promise<void>;
 }
 
+const none = (): readonly string[] => [];
+
 /** Pages of a table. */
 export function tableReader(table: OpenTable): PageReader {
   return {
@@ -114,9 +116,7 @@ export function tableReader(table: OpenTable): PageReader {
         items: page.rows,
         cursor: page.cursor ?? after,
         done: page.rows.length < size,
-        get keys() {
-          return page.keys;
-        },
+        keys: page.keys,
       };
     },
     end: async () => undefined,
@@ -132,11 +132,11 @@ export function functionReader(getNextBatch: GetNextBatch): PageReader {
       const asked = { jobId, cursor: before ?? undefined, batchSize: size };
       const { items, cursor, done } = await getNextBatch(asked);
       if (!Array.isArray(items)) throw unusable("items", items, "is no array");
-      if (done) return { items, cursor: cursor ?? before, done: true, keys: [] };
+      if (done) return { items, cursor: cursor ?? before, done: true, keys: none };
       if (typeof cursor !== "string") throw unusable("cursor", cursor, "is no text");
       // The same page would come again, for ever.
       if (cursor === before) throw unusable("cursor", cursor, "is the one it was given");
-      return { items, cursor, done: false, keys: [] };
+      return { items, cursor, done: false, keys: none };
     },
     end: async () => undefined,
   };
@@ -174,7 +174,7 @@ export class IterableReader implements PageReader {
     while (!this.#ended && this.#held.length <= size) await this.#read();
     const items = this.#held.slice(0, size);
     const done = this.#held.length <= size;
-    return { items, cursor: String(position + items.length), done, keys: [] };
+    return { items, cursor: String(position + items.length), done, keys: none };
   }
 
   async end(): Promise<void> {

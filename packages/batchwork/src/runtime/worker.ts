@@ -161,7 +161,9 @@ export class Worker<B> {
 
   #check(partition: string | undefined): void {
     if (partition === undefined || this.#definition.options.partitions.includes(partition)) return;
-    const message = `Worker "${this.name}" has no partition "${partition}": name it in its option partitions.`;
+    const message =
+      `Worker "${this.name}" has no partition "${partition}": ` +
+      "name it in its option partitions.";
     throw new BatchworkError("OPTION_INVALID", message, { field: "partition", value: partition });
   }
 }

@@ -29,8 +29,8 @@ export interface LoopStorage extends LoopDead {
   list(query: LoopQuery): Promise<LoopRow[]>;
 
   /**
-   * Deletes loops, with their dead letters and notes, that are in one of these states. Returns the ids of
-   * those that are gone now. A token of a deleted loop is lost.
+   * Deletes loops, with their dead letters and notes, that are in one of these states. Returns the
+   * ids of those that are gone now. A token of a deleted loop is lost.
    */
   delete(loops: readonly number[], statuses: readonly LoopStatus[]): Promise<number[]>;
 

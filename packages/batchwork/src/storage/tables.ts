@@ -65,8 +65,8 @@ export interface OpenTable {
 }
 
 export interface TableKeys {
-  /** A text for each key that no other key has. */
-  readonly keys: readonly string[];
+  /** A text for each key that no other key has. Made when it is called: few ask for it. */
+  readonly keys: () => readonly string[];
   /** Of the last row; `null` when there is none. */
   readonly cursor: string | null;
 }

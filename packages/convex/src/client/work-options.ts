@@ -50,6 +50,12 @@ export interface WorkpoolOptions extends WorkpoolRetryOptions {
    * twentieth longer. The first declaration is stored, as for `maxParallelism`. Default: no limit.
    */
   throttle?: { max: number; duration: number };
+  /**
+   * How long an attempt of an action, or of a query, may take, ms; then it failed, and is tried
+   * again where actions are retried. It is not stopped: Convex cannot; what it returns is ignored.
+   * Default: as long as the platform lets it.
+   */
+  actionTimeoutMs?: number;
   /** How long results are kept for `pollResult`, ms. Default: not at all. */
   ttl?: number;
   /**

@@ -200,14 +200,16 @@ export class Workpool extends InspectablePool {
     argsArray: DefaultFunctionArgs[],
     options: EnqueueOptions<Context, ReturnType>,
   ): Promise<WorkId[]> {
-    const { maxParallelism, logLevel, pool, ttl, deadLetterTtl } = this.options;
+    const { maxParallelism, logLevel, pool, ttl, deadLetterTtl, actionTimeoutMs } = this.options;
     const declared = {
       ...(maxParallelism === undefined ? {} : { maxParallelism }),
       ...(logLevel === undefined ? {} : { logLevel }),
     };
     const handle = await createFunctionHandle(fn);
+    const timeout =
+      actionTimeoutMs === undefined || type === "mutation" ? {} : { timeoutMs: actionTimeoutMs };
     const task = {
-      fn: { type, handle, name: options.name ?? nameOf(fn) },
+      fn: { type, handle, name: options.name ?? nameOf(fn), ...timeout },
       ...(await taskOptions(options)),
       ...(pool === undefined ? {} : { pool }),
       ...(ttl === undefined ? {} : { keepMs: ttl }),

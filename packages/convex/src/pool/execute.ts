@@ -8,6 +8,7 @@ import { SETTLE_COUNT, SETTLE_COUNT_MAX, SETTLE_MS, SETTLE_SERIAL_MS, TAKE_MS } 
 import { outcomeOf, retryAt } from "./outcome.js";
 import type { ExecutorPort, SettleReply } from "./port.js";
 import { Stock, type Returned, type Stocked } from "./stock.js";
+import { within } from "./timeout.js";
 import type { Outcome, Result, Taken } from "./validators.js";
 
 interface Ended {
@@ -144,7 +145,8 @@ export class Executor {
     let result: Result;
     let again: number | null = null;
     try {
-      const returnValue = await this.#port.call(taken.fn, item.args as object);
+      const call = this.#port.call(taken.fn, item.args as object);
+      const returnValue = await within(call, taken.fn.timeoutMs);
       result = { kind: "success", returnValue: returnValue ?? null };
     } catch (thrown) {
       result = { kind: "failed", error: errorText(thrown) };

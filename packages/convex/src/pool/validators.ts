@@ -20,6 +20,8 @@ export const vFunction = v.object({
   handle: v.string(),
   /** For logs and lists. */
   name: v.string(),
+  /** An attempt that takes longer failed, ms. */
+  timeoutMs: v.optional(v.number()),
 });
 
 export const vRetry = v.object({

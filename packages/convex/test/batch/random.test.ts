@@ -79,7 +79,10 @@ async function loseTimers({ at }: History): Promise<void> {
 async function live(seed: number): Promise<History> {
   const draw = drawsOf(seed);
   // The component draws too: whether an add looks if a batch is full.
-  vi.spyOn(Math, "random").mockImplementation(() => draw(1000) / 1000);
+  vi.spyOn(Math, "random").mockImplementation(() => {
+    const drawn = draw(1000);
+    return drawn / 1000;
+  });
   const at = await stage({
     maxBatchSize: 1 + draw(12),
     flushIntervalMs: 200,

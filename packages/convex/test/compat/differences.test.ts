@@ -42,7 +42,6 @@ test("but for import paths and names of components, the snippets changed in few 
   expect(others).toEqual([
     // The snippet calls a service; a test cannot.
     'analytics.ts: await fetch("https://api.analytics.com/batch", { method: "POST", body: … });',
-    "auth.ts: actionTimeoutMs: 10 * 60 * 1000,",
     // Public Convex API knows no call without `ctx`.
     "auth.ts: await emailPool.enqueueAction(internal.auth.sendEmailVerification, { userId });",
     "auth.ts: const status = await pool.status(id);",

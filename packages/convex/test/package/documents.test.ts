@@ -62,7 +62,6 @@ test("the snippets of every document compile", () => {
   }
   for (const document of DOCUMENTS) {
     const code = programOf(document);
-    expect(code).toContain('from "@batchwork/convex/');
     writeFileSync(path.join(COPY, `${path.basename(document, ".md")}.ts`), code);
   }
   const config = { extends: "../../compat/tsconfig.json", include: ["**/*.ts"] };
@@ -91,4 +90,16 @@ test("every link of the documents leads to a file, and every document is linked"
     }
   }
   expect(DOCUMENTS.slice(1).filter((document) => !linked.has(document))).toEqual([]);
+});
+
+test("every guarantee names tests, and each of them exists", () => {
+  const [, ...sections] = textOf("docs/guarantees.md").split(/^## /mv);
+  for (const section of sections) {
+    const proofs = [...section.matchAll(/^- `(.+?) › (.+)`$/gmv)];
+    expect(proofs.length, section).toBeGreaterThan(0);
+    const missing = proofs.filter(
+      ([, file = "", title = ""]) => !textOf(file).includes(`"${title}"`),
+    );
+    expect(missing.map(([proof]) => proof)).toEqual([]);
+  }
 });

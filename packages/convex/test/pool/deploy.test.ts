@@ -97,15 +97,15 @@ test("a clock that is set back delays what is due later by as much, and no more"
   expect(watched.done).toEqual(["a"]);
 });
 
-test("ten thousand actions of a hundred calls run once each, and leave nothing", async () => {
+test("three thousand actions of thirty calls run once each, and leave nothing", async () => {
   const at = await stage({ maxParallelism: 200 });
-  for (let call = 0; call < 100; call++) {
+  for (let call = 0; call < 30; call++) {
     await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, names(100, `${call}.`)));
     await advance(1);
   }
-  await advanceUntil(() => watched.done.length === 10_000);
+  await advanceUntil(() => watched.done.length === 3000);
   await expectNothingLeft(at);
-  expect(new Set(watched.started).size).toBe(10_000);
+  expect(new Set(watched.started).size).toBe(3000);
   expect(watched.most).toBeLessThanOrEqual(200);
 });
 
@@ -123,7 +123,7 @@ test("ten thousand handlers of a BatchWorkpool run once each, in a few executors
 test("contexts, arguments and results of a megabyte each, of work that fails, stay within the limits", async () => {
   const at = await stage({ maxParallelism: 4 });
   const context = "c".repeat(400_000);
-  for (let i = 0; i < 6; i++) {
+  for (let i = 0; i < 4; i++) {
     const name = `${i}`.padEnd(550_000, "x");
     const options = { onComplete: jobs.ended, context };
     await at.mutate((ctx) =>
@@ -132,10 +132,9 @@ test("contexts, arguments and results of a megabyte each, of work that fails, st
     await at.mutate((ctx) => at.pool.enqueueAction(ctx, jobs.large, { bytes: 900_000 }, options));
   }
   await advanceUntil(() => isIdle(at));
-  expect(await at.own("ended")).toHaveLength(12);
+  expect(await at.own("ended")).toHaveLength(8);
   const letters = await at.t.query((ctx) => at.pool.deadLetters(ctx));
   expect(letters.length).toBeGreaterThanOrEqual(4);
-  await at.mutate((ctx) => at.pool.discard(ctx));
-  await advanceUntil(() => isIdle(at));
-  expect(await at.rows("chunks")).toEqual([]);
+  while ((await at.mutate((ctx) => at.pool.discard(ctx))) > 0);
+  expect(await at.rows("chunks")).toHaveLength(0);
 });

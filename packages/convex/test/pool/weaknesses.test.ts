@@ -1,7 +1,7 @@
 /** What goes wrong in pools that came before, one test each. */
 import { expect, test, vi } from "vitest";
 import { makeFunctionReference } from "convex/server";
-import { Workpool, type WorkId } from "../../src/client/pool.js";
+import { Workpool } from "../../src/client/pool.js";
 import { Executor } from "../../src/pool/execute.js";
 import { retryAt } from "../../src/pool/outcome.js";
 import type { ExecutorPort } from "../../src/pool/port.js";
@@ -110,8 +110,8 @@ test("work that is canceled twice, while it runs and after it ended is told of o
   await advance(200);
   for (let time = 0; time < 3; time++) {
     await at.mutate(async (ctx) => {
-      await at.pool.cancel(ctx, running as WorkId);
-      await at.pool.cancel(ctx, waiting as WorkId);
+      await at.pool.cancel(ctx, running);
+      await at.pool.cancel(ctx, waiting);
     });
     await advance(400);
   }

@@ -1,4 +1,5 @@
 import { expect, test, vi } from "vitest";
+import { Meter } from "../meter.js";
 import { advance, useVirtualTime } from "../stage.js";
 import { internal } from "./app/_generated/api.js";
 import { watched } from "./app/watched.js";
@@ -7,6 +8,8 @@ import { crash, stage } from "./fixture.js";
 useVirtualTime();
 
 const MINUTE = 60_000;
+
+const component = import.meta.glob(["../../src/worker/*.ts", "!**/convex.config.ts"]);
 
 test("a worker that sleeps until a time and then throws once is woken again", async () => {
   const at = await stage();
@@ -194,4 +197,37 @@ test("a worker that is idle after every batch is not polled for", async () => {
   }
   expect(watched.batches).toBe(5);
   expect(watched.queries).toBeLessThanOrEqual(15);
+});
+
+test("a batch that is gone, shown again by a read that is too old, is passed after a moment", async () => {
+  const at = await stage();
+  watched.batchSize = 2;
+  for (let value = 1; value <= 2; value++) await at.add(value);
+  await advance(500);
+  watched.repeats = 1;
+  for (let value = 3; value <= 6; value++) await at.add(value);
+  await advance(5000);
+  expect(await at.handled()).toEqual([1, 2, 3, 4, 5, 6]);
+  expect(await at.explain()).toMatchObject({ state: "idle", failures: 0 });
+});
+
+test("a turn that the scheduler never starts is looked at every few seconds, not many times in one", async () => {
+  await Meter.over("worker", component);
+  const at = await stage();
+  watched.idle = { cooldownMs: 3_600_000, pollIntervalMs: 40_000 };
+  await at.add(1);
+  const meter = Meter.start();
+  for (let minute = 0; minute < 10; minute++) {
+    const [loop] = await at.rows("loops");
+    await at.inside(async (ctx) => {
+      await ctx.scheduler.cancel(loop?.["run"] as never);
+      const turn = "function://worker;loop:turn" as never;
+      const args = { worker: loop?.["worker"], turn: -1 } as never;
+      const run = await ctx.scheduler.runAfter(36_000_000, turn, args);
+      await ctx.db.patch(loop?.["_id"] as never, { run } as never);
+    });
+    await advance(50_000);
+  }
+  expect(meter.counts.get("worker/monitor:look")).toBeGreaterThan(10);
+  expect(meter.counts.get("worker/monitor:look")).toBeLessThan(80);
 });

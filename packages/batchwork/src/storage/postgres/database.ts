@@ -8,7 +8,6 @@ import type {
   PostgresPoolClient,
   PostgresQuery,
   PostgresResult,
-  PostgresTypes,
 } from "./client.ts";
 import { TYPES } from "./client.ts";
 import { inSchema } from "./statements.ts";
@@ -23,8 +22,7 @@ const PAUSE_MS = 10;
 
 /**
  * Who lost the connection without knowing leaves a transaction behind: the server ends it when
- * nothing was asked of it for two replies' time. Where the server has a limit of its own, that
- * one counts.
+ * nothing was asked of it for two replies' time, or for its own limit where it has one.
  */
 const BEGIN = `BEGIN ISOLATION LEVEL READ COMMITTED;
   SAVEPOINT batchwork_tx;
@@ -169,9 +167,8 @@ export class Database {
     sql: string,
     values: readonly unknown[] = [],
   ): Promise<readonly Row[]> {
-    const types: PostgresTypes = TYPES;
     const query_timeout = this.replyTimeoutMs;
-    return (await client.query({ text: this.text(sql), values, types, query_timeout })).rows;
+    return (await client.query({ text: this.text(sql), values, types: TYPES, query_timeout })).rows;
   }
 
   /**

@@ -97,6 +97,7 @@ describe.each(homes())("limits of a pool on $name", (home) => {
     await world.run(pool.enqueueBatch("hold", [big, big, big, "x".repeat(20_000), big]));
     while (busy.started.length < 5) {
       await world.until(() => busy.running > 0);
+      await world.advance(2000, 500);
       expect(busy.running).toBeLessThanOrEqual(2);
       busy.release();
       await world.advance(20);

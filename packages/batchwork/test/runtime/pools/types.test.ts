@@ -49,7 +49,7 @@ async function calls(): Promise<void> {
   }
   await pool.enqueue("inferred", { at: "2026-01-01T00:00:00Z" });
   expectTypeOf(await pool.ctx({}).run("send", { to: "ann" })).toEqualTypeOf<number>();
-  const id: string = "1:0";
+  const id = String(sent);
   expectTypeOf(await pool.result(id)).toEqualTypeOf<TaskResult>();
   // @ts-expect-error -- no such handler
   await pool.enqueue("sent", { to: "ann" });

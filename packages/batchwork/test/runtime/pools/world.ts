@@ -12,6 +12,7 @@ import { memory } from "../../../src/storage/memory/index.ts";
 import { PostgresStorage } from "../../../src/storage/postgres/storage.ts";
 import { sqlite } from "../../../src/storage/sqlite/index.ts";
 import type { Storage } from "../../../src/storage/storage.ts";
+import { faultyStorage, type FaultSchedule } from "../../../src/testing/faulty-storage.ts";
 import { ManualClock } from "../../../src/testing/manual-clock.ts";
 import { emptyTables, testDatabase } from "../../postgres/database.ts";
 import { ProcessClock } from "../fixture.ts";
@@ -182,9 +183,17 @@ export class World {
   }
 
   /** A new process. It is stopped after the test. */
-  process(options: Partial<BatchworkOptions> = {}): TestProcess {
-    const storage = watched(this.#access.connect(), this.#calls);
+  process(
+    options: Partial<BatchworkOptions> = {},
+    schedule: FaultSchedule = () => undefined,
+  ): TestProcess {
     const clock = new ProcessClock(this.clock);
+    let faults = schedule;
+    const faulty = faultyStorage(this.#access.connect(), {
+      clock,
+      schedule: (call) => faults(call),
+    });
+    const storage = watched(faulty, this.#calls);
     const bw = new Batchwork({ storage, clock, logger: QUIET, ...options });
     const process = {
       bw,
@@ -198,6 +207,7 @@ export class World {
       thaw: () => clock.thaw(),
     };
     onTestFinished(async () => {
+      faults = () => undefined;
       if (process.killed) return storage.close();
       clock.thaw();
       await this.run(bw.stop({ graceMs: 0 }));
@@ -209,8 +219,9 @@ export class World {
   async started<P>(
     define: (bw: Batchwork) => P,
     options?: Partial<BatchworkOptions>,
+    schedule?: FaultSchedule,
   ): Promise<TestProcess & { readonly pool: P }> {
-    const process = this.process(options);
+    const process = this.process(options, schedule);
     const pool = define(process.bw);
     await this.run(process.bw.start());
     return Object.assign(process, { pool });

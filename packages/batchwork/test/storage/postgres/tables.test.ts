@@ -100,7 +100,7 @@ describePostgres("tables of the user's on PostgreSQL", () => {
     const seen = await walk(table, 1);
     expect(await walk(table, 100)).toEqual(seen);
     const read = await table.keys({ after: null, to: null }, 100);
-    expect(read.keys).toEqual(keys.map((key) => expect.stringContaining(key) as unknown));
+    expect(read.keys()).toEqual(keys.map((key) => expect.stringContaining(key) as unknown));
     expect(seen).toHaveLength(stored.length);
   });
 

@@ -120,7 +120,7 @@ test("only the columns and rows asked for, and the key in any case", async () =>
   ]);
   expect(await table.count()).toBe(2);
   const { keys, cursor } = await table.keys({ after: null, to: null }, 10);
-  expect(keys).toEqual(["n1", "n3"]);
+  expect(keys()).toEqual(["n1", "n3"]);
   expect((await table.rows({ after: cursor, to: null }, 10)).rows).toEqual([]);
 });
 

@@ -9,7 +9,7 @@ import { sent } from "./sent";
 const emailPool = new Workpool(components.emailWorkpool, {
   maxParallelism: 5,
   // More options available, such as:
-  // was: actionTimeoutMs: 10 * 60 * 1000,
+  actionTimeoutMs: 10 * 60 * 1000,
   ttl: 7 * 24 * 60 * 60 * 1000,
 });
 

@@ -42,6 +42,7 @@ import type * as stock from "../stock.js";
 import type * as store from "../store.js";
 import type * as sweep from "../sweep.js";
 import type * as throttle from "../throttle.js";
+import type * as timeout from "../timeout.js";
 import type * as validators from "../validators.js";
 import type * as view from "../view.js";
 import type * as watch from "../watch.js";
@@ -88,6 +89,7 @@ const fullApi: ApiFromModules<{
   store: typeof store;
   sweep: typeof sweep;
   throttle: typeof throttle;
+  timeout: typeof timeout;
   validators: typeof validators;
   view: typeof view;
   watch: typeof watch;

@@ -208,6 +208,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               type: "action" | "mutation" | "query" | "either" | "inline";
               handle: string;
               name: string;
+              timeoutMs?: number;
             };
             items: Array<any>;
             contexts?: Array<any>;
@@ -317,6 +318,7 @@ export type ComponentApi<Name extends string | undefined = string | undefined> =
               type: "action" | "mutation" | "query" | "either" | "inline";
               handle: string;
               name: string;
+              timeoutMs?: number;
             };
             attempts: number;
             bytes: number;

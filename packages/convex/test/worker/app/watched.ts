@@ -9,6 +9,8 @@ export const watched = {
   idle: {} as { cooldownMs?: number; pollIntervalMs?: number; timeoutMs?: number },
   /** What a batch returns. */
   steer: null as { debounceMs?: number } | null,
+  /** The query answers with the batch before, as from a snapshot that is too old. */
+  repeats: 0,
   /** Throws as long as it is above 0. */
   queryFails: 0,
   mutationFails: 0,
