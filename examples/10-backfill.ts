@@ -10,6 +10,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Batchwork, fromTable } from "batchwork";
 import { sqlite } from "batchwork/sqlite";
 
@@ -87,7 +88,7 @@ if (folder === undefined) {
   for (;;) {
     const job = await backfill.status("domains");
     if (job?.status === "completed") break;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
   for (const { item, error } of await backfill.deadLetters.list()) {
     console.log(`dead letter: row ${item.id}, ${error.message}`);

@@ -9,6 +9,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Batchwork, fromTable, type JobStatus } from "batchwork";
 import { sqlite } from "batchwork/sqlite";
 
@@ -55,7 +56,7 @@ async function finished(jobId: string): Promise<JobStatus> {
   for (;;) {
     const job = await taxes.status(jobId);
     if (job?.status === "completed") return job;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
 }
 

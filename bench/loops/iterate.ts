@@ -118,7 +118,8 @@ async function byHand(
     commits: () => walCommits(path),
     synchronous: true,
   });
-  for (let passed = 0, last = -1; ;) {
+  let [last, passed] = [-1, 0];
+  for (;;) {
     const page = read(select, last, passed) as Email[];
     if (page.length === 0) break;
     database.exec("BEGIN IMMEDIATE");

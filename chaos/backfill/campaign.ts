@@ -53,6 +53,9 @@ export function isProven(verdict: BackfillVerdict): boolean {
 
 type Backfill = ReturnType<typeof openEngine>["backfill"];
 
+const WALKER = new URL("walker.ts", import.meta.url);
+const CHURN = new URL("churn.ts", import.meta.url);
+
 const LOOK_MS = 5;
 /** Processes that have loaded and wait for their turn. */
 const SPARES = 3;
@@ -67,7 +70,7 @@ export async function backfillCampaign(options: BackfillOptions): Promise<Backfi
   // Defines the job and looks at it, and does not run it.
   const { engine, backfill } = openEngine(path, false);
   try {
-    const churn = start("churn.ts", children);
+    const churn = start(CHURN, children);
     await backfill.start(JOB);
     const walkers = new Walkers({ path, faulty: canary }, children);
     await told(await churn, { path, rows, seed }, "working");
@@ -108,7 +111,7 @@ class Walkers {
   }
 
   #addSpare(): void {
-    const spare = start("walker.ts", this.#children);
+    const spare = start(WALKER, this.#children);
     // Those that are left at the end are killed while they load.
     spare.catch(() => undefined);
     this.#spares.push(spare);
@@ -145,8 +148,7 @@ async function harass(
     const { status, phase, processedCount: at } = await looked();
     if (status !== "running" && status !== "pending") return done;
     const walked = early + Math.floor((at / rows) * (inWalk + 1));
-    const due =
-      phase === "census" ? early : phase === "walk" ? Math.min(walked, kills - early) : kills;
+    const due = { census: early, walk: Math.min(walked, kills - early) }[phase as string] ?? kills;
     if (done.kills < due) {
       // In the middle of whatever it does.
       await sleep(systemClock, random() * 20);
@@ -201,8 +203,8 @@ function counted(
   return row as unknown as ReturnType<typeof counted>;
 }
 
-async function start(script: string, children: ChildProcess[]): Promise<ChildProcess> {
-  const child = fork(new URL(script, import.meta.url), {
+async function start(script: URL, children: ChildProcess[]): Promise<ChildProcess> {
+  const child = fork(script, {
     execArgv: ["--conditions=batchwork-source"],
   });
   children.push(child);

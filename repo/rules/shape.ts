@@ -62,6 +62,7 @@ const longFiles: Rule = {
     `${SRC}runtime/accumulator.ts`,
     `${SRC}runtime/engine.ts`,
     `${SRC}runtime/intake.ts`,
+    `${SRC}runtime/iterator-chain.ts`,
     `${SRC}runtime/loop-runner.ts`,
     `${SRC}runtime/pool-runner.ts`,
     `${SRC}runtime/run.ts`,

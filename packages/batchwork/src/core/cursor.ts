@@ -5,7 +5,7 @@ import { BatchworkError } from "./errors.ts";
 export type KeyValue = number | bigint | string | Uint8Array;
 
 /** The version that is written. A cursor of a newer one is refused. */
-export const CURSOR_VERSION = 1;
+const CURSOR_VERSION = 1;
 
 /** What JSON has no exact word for. */
 type Written = number | string | { readonly int: string } | { readonly hex: string };

@@ -88,7 +88,7 @@ export interface ResolvedJobSettings {
 const { callable, choice, flag, name, whole } = field;
 
 /** Ranges of one job. Each is a loop of its own, with a lease of its own. */
-export const PARTITIONS_MAX = 256;
+const PARTITIONS_MAX = 256;
 
 const items = whole({ minimum: 1, maximum: BATCH_ITEMS_MAX, unit: "items" });
 const ms = whole({ minimum: 0, maximum: WAIT_MS_MAX, unit: "ms" });
@@ -136,47 +136,14 @@ const JOB: Spec<ResolvedJobSettings> = {
   total: orElse(whole({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, unit: "items" }), null),
 };
 
-interface TableFields {
-  readonly table: string;
-  readonly key: string | readonly string[];
-  readonly columns: readonly string[] | undefined;
-  readonly where: unknown;
-}
-
-const names: field.Field<readonly string[]> = {
-  expected: "an array of names of columns",
-  accepts: (value) => Array.isArray(value) && value.length > 0 && value.every(isText),
-};
-
-const TABLE: Spec<TableFields> = {
-  table: { expected: "the name of a table", accepts: isText },
-  key: {
-    expected: "the name of a column, or an array of names in the order of the unique index",
-    accepts: (value) => isText(value) || names.accepts(value),
-  },
-  columns: orElse(names, undefined),
-  where: orElse(
-    {
-      expected: "a condition in SQL, or an object { sql, values } of one and an array",
-      accepts: isCondition,
-    },
-    undefined,
-  ),
-};
-
-/** Throws `OPTION_INVALID`. */
-export function resolveTableOptions(options: unknown): TableFields {
-  return readFields("fromTable", options, TABLE);
-}
-
 /** An iterator's options. Throws `OPTION_INVALID`. */
 export function resolveIteratorOptions(
   options: IteratorSettings,
   engine: { readonly concurrency: number },
 ): ResolvedIteratorOptions {
   const subject = subjectOf(options);
-  const { source, getNextBatch, processBatch, onComplete, healthCheck, onDead, ...fields } =
-    readFields(subject, options, ITERATOR);
+  const fields = readFields(subject, options, ITERATOR);
+  const { source, getNextBatch } = fields;
   if ((source === undefined) === (getNextBatch === undefined)) {
     const problem = "or getNextBatch is required, and only one of them";
     throw invalidOption(subject, "source", source, problem);
@@ -190,7 +157,19 @@ export function resolveIteratorOptions(
     const problem = `must be at most batchSize (${batchSize}), not ${minBatchSize}`;
     throw invalidOption(subject, "minBatchSize", minBatchSize, problem);
   }
-  return Object.freeze({ ...fields, concurrency: fields.concurrency ?? engine.concurrency });
+  return Object.freeze({
+    name: fields.name,
+    batchSize,
+    delayBetweenBatchesMs: fields.delayBetweenBatchesMs,
+    maxRetries: fields.maxRetries,
+    onFailure: fields.onFailure,
+    timeout: fields.timeout,
+    targetMs: fields.targetMs,
+    minBatchSize,
+    coverage: fields.coverage,
+    healthCheckMs: fields.healthCheckMs,
+    concurrency: fields.concurrency ?? engine.concurrency,
+  });
 }
 
 /** The options of a job. Throws `OPTION_INVALID`. */
@@ -219,15 +198,6 @@ export function checkJobId(jobId: unknown): asserts jobId is string {
 export function kindOf(source: unknown): "table" | "iterable" | undefined {
   if (typeof source !== "object" || source === null || !("kind" in source)) return undefined;
   return source.kind === "table" || source.kind === "iterable" ? source.kind : undefined;
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === "string" && value.length > 0;
-}
-
-function isCondition(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return isText(value);
-  return "sql" in value && isText(value.sql) && "values" in value && Array.isArray(value.values);
 }
 
 function subjectOf(options: unknown): string {

@@ -182,6 +182,7 @@ export class Batchwork {
    * @throws `OPTION_INVALID`, `NAME_TAKEN`, `STOPPED`
    */
   worker<B>(options: WorkerOptions<B>): Worker<B>;
+  // oxlint-disable-next-line typescript/unified-signatures -- one signature would infer no tx
   worker<B>(options: AsyncWorkerOptions<B>): Worker<B>;
   worker<B>(options: WorkerOptions<B> | AsyncWorkerOptions<B>): Worker<B> {
     this.#refuseWhenStopped();

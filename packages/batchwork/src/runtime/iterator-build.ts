@@ -8,7 +8,7 @@ import { DeadLetters } from "./dead-letters.ts";
 import { Entrance } from "./entrance.ts";
 import { Emitter, type BatchEvents, type ListenerFailed } from "./events.ts";
 import { Chain } from "./iterator-chain.ts";
-import type { PageContext, PageTransaction } from "./iterator-context.ts";
+import type { PageContext } from "./iterator-context.ts";
 import { IteratorDefinition, JOB_KIND, RANGE_KIND } from "./iterator-definition.ts";
 import type { IteratorOptions } from "./iterator-options.ts";
 import { jobKey } from "./iterator-partitions.ts";
@@ -116,7 +116,7 @@ function queueOf(given: IteratorOptions<unknown>, environment: IteratorEnvironme
       deduplicates: false,
       hooks: {},
       beforeFlush: undefined,
-      onDead: given.onDead as never,
+      onDead: given.onDead,
       handler: async (ctx: BatchContext<unknown>) => {
         const jobId = ctx.groupKey ?? "";
         const [job] = await storage.loops.get([jobKey(name, jobId)]);
@@ -138,6 +138,7 @@ function apart(
   name: string,
   maxAttempts: number,
 ): PageContext<unknown> {
+  const tx = async (fn: (tx: never) => unknown): Promise<unknown> => ctx.tx(fn as never);
   return {
     jobId,
     name,
@@ -147,7 +148,7 @@ function apart(
     retried: true,
     dryRun: false,
     signal: ctx.signal,
-    tx: ctx.tx as PageTransaction,
+    tx,
     fail: (index, error) => ctx.fail(index, error),
     log: (level, message, fields) => ctx.log(level, message, { jobId, ...fields }),
   };

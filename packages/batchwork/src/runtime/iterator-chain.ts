@@ -2,7 +2,7 @@
  * One owner's way through a job, or through one of its partitions: one step after another, each
  * written under the token, until the loop is no longer ours.
  */
-import { hasCode, storedError, type StoredError } from "../core/errors.ts";
+import { hasCode, storedError } from "../core/errors.ts";
 import {
   afterFailure,
   afterPage,
@@ -23,34 +23,12 @@ import { complete, isSettled } from "./iterator-end.ts";
 import type { LoopSignals } from "./loop-runner.ts";
 import { PageRun, type PageOutcome } from "./iterator-page.ts";
 import { joinPartitions, wakeJob } from "./iterator-partitions.ts";
-import type { Page, PageReader } from "./iterator-source.ts";
+import type { PageReader } from "./iterator-source.ts";
+import { later, ON, type Change, type JobOwner, type Reading } from "./iterator-steps.ts";
 import { PageTransactions } from "./iterator-transaction.ts";
 
-/** What a step changes; the rest stays as it is. */
-export interface Change {
-  readonly state: JobState;
-  readonly move: LoopMove;
-  readonly cursor?: string | null;
-  readonly attempt?: number;
-  readonly error?: StoredError | null;
-  readonly note?: string;
-}
-
-/** Goes on at once. */
-export const ON: LoopMove = { to: "active", runInMs: 0, keep: true };
-
-export function later(runInMs: number): LoopMove {
-  return { to: "active", runInMs, keep: runInMs === 0 };
-}
-
-/** A page, and where the job stands when it is done. */
-export interface Reading {
-  readonly page: Page;
-  /** The state behind it, but for what `afterPage` counts; its note, where it has one. */
-  readonly behind: (state: JobState, step: number) => { state: JobState; note?: string };
-  /** True when nothing of this phase is left. */
-  readonly last: boolean;
-}
+/** At most this long without a turn of the event loop, ms, unless a page takes longer. */
+const UNTURNED_MS = 5;
 
 const WRITE_RETRY_MS = 25;
 const WRITE_RETRY_MS_MAX = 4500;
@@ -58,7 +36,7 @@ const WRITE_RETRY_MS_MAX = 4500;
 /** How often a job looks whether its partitions, or what is retried apart, are through, ms. */
 const LOOK_MS = 1000;
 
-export class Chain {
+export class Chain implements JobOwner {
   readonly definition: IteratorDefinition;
   readonly row: LoopRow;
   readonly lease: LoopLease;
@@ -90,6 +68,8 @@ export class Chain {
   /** Until the loop is released, ended, or somebody else's. */
   async run(): Promise<void> {
     const { signal, stopping } = this.#signals;
+    const { clock } = this.definition.around;
+    let turnedAt = clock.monotonicMs();
     try {
       while (this.#owned && !signal.aborted) {
         if (stopping.aborted) {
@@ -98,7 +78,9 @@ export class Chain {
         }
         await this.#turn();
         // Where nothing has to be waited for, timers would never be served: a lease would run out.
-        await turn(this.definition.around.clock);
+        if (clock.monotonicMs() - turnedAt < UNTURNED_MS) continue;
+        await turn(clock);
+        turnedAt = clock.monotonicMs();
       }
       if (this.#ended) await wakeJob(this);
     } finally {
@@ -129,7 +111,7 @@ export class Chain {
       await turn();
     } catch (error) {
       if (this.#signals.signal.aborted || hasCode(error, "LEASE_LOST")) this.#owned = false;
-      else await this.failed(error, this.state);
+      else await this.#failed(error, this.state);
     }
   }
 
@@ -154,16 +136,16 @@ export class Chain {
     const cursor = this.cursor ?? state.from;
     const page = await this.#reader.next({ jobId, cursor, to, size });
     if (!coverage) {
-      await this.process({ page, behind: (given) => ({ state: given }), last: page.done });
+      await this.#process({ page, behind: (given) => ({ state: given }), last: page.done });
       return;
     }
-    await this.process(visited(state, page));
+    await this.#process(visited(state, page));
   }
 
   async #verify(): Promise<void> {
     const { definition } = this;
     this.#verification ??= new Verification(await this.#opened(), definition.storage, this.row.id);
-    await this.process(await this.#verification.next(this));
+    await this.#process(await this.#verification.next(this));
   }
 
   async #join(): Promise<void> {
@@ -179,9 +161,9 @@ export class Chain {
 
   async #settle(): Promise<void> {
     const { state } = this;
-    if (await isSettled(this))
-      await this.write({ state: { ...state, phase: "complete" }, move: ON });
-    else await this.write({ state, move: later(LOOK_MS) });
+    const settled = await isSettled(this);
+    const complete: Change = { state: { ...state, phase: "complete" }, move: ON };
+    await this.write(settled ? complete : { state, move: later(LOOK_MS) });
   }
 
   /** True when the health check has the job wait. */
@@ -200,7 +182,7 @@ export class Chain {
   }
 
   /** Has a page processed, and writes what came of it. */
-  async process(reading: Reading): Promise<void> {
+  async #process(reading: Reading): Promise<void> {
     const { items } = reading.page;
     if (items.length === 0) {
       const behind = reading.behind(this.state, this.step + 1);
@@ -246,11 +228,11 @@ export class Chain {
     const end = { count, durationMs, timedOut: hasCode(error, "HANDLER_TIMEOUT") };
     const state = afterFailure(this.state, options, end, bisect);
     if (bisect) await this.write({ state, move: ON, error: storedError(error) });
-    else await this.failed(error, state);
+    else await this.#failed(error, state);
   }
 
   /** An attempt failed: another one later, until there were enough. */
-  async failed(error: unknown, state: JobState): Promise<void> {
+  async #failed(error: unknown, state: JobState): Promise<void> {
     const attempt = this.#attempt + 1;
     const over = attempt >= this.definition.options.maxRetries;
     const move: LoopMove = over ? { to: "failed" } : later(backoffMs(attempt));

@@ -11,8 +11,8 @@ export interface PageTransaction {
    * asynchronous work first and call this last, once; on SQLite `fn` is synchronous, on PostgreSQL
    * asynchronous, as `ctx.tx` of a batch.
    *
-   * @throws `LEASE_LOST` when the job was cancelled or another process took it over, `TX_ASYNC` when
-   * `fn` returns a promise on SQLite; nothing is written then
+   * @throws `LEASE_LOST` when the job was cancelled or another process took it over, `TX_ASYNC`
+   * when `fn` returns a promise on SQLite; nothing is written then
    */
   <R>(fn: (tx: Facade) => R): Promise<R>;
   // oxlint-disable-next-line typescript/unified-signatures -- one signature would infer no tx

@@ -15,7 +15,7 @@ import {
 import { pageSize, type JobState } from "../core/iterator-state.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { KeyRange, OpenTable, TableKeys } from "../storage/tables.ts";
-import { ON, type Chain, type Change, type Reading } from "./iterator-chain.ts";
+import { ON, type Change, type JobOwner, type Reading } from "./iterator-steps.ts";
 import type { Page } from "./iterator-source.ts";
 
 /** Keys that are read, and noted, at a time. */
@@ -32,7 +32,7 @@ export class Census {
     this.#table = table;
   }
 
-  async step({ state, cursor, step }: Chain): Promise<Change> {
+  async step({ state, cursor, step }: JobOwner): Promise<Change> {
     const range = { after: cursor ?? state.from, to: state.to };
     const page = await this.#table.keys(range, KEYS_PER_STEP);
     const hashes = page.keys().map(keyHash);
@@ -106,7 +106,7 @@ export class Verification {
     this.#loop = loop;
   }
 
-  async next({ state, cursor, definition }: Chain): Promise<Reading> {
+  async next({ state, cursor, definition }: JobOwner): Promise<Reading> {
     const known = await this.#keysOf(state);
     const after = cursor ?? state.from;
     const range = { after, to: sectionEnd(state) };

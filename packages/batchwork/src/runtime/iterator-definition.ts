@@ -4,7 +4,7 @@ import { BatchworkError } from "../core/errors.ts";
 import { CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, chunkEnd } from "../core/limits.ts";
 import type { PageLimits } from "../core/iterator-state.ts";
 import type { ResolvedIteratorOptions } from "../core/iterator-options.ts";
-import type { NewChunk, Storage } from "../storage/storage.ts";
+import type { NewChunk, QueueCounts, Storage } from "../storage/storage.ts";
 import type { OpenTable } from "../storage/tables.ts";
 import type { Entrance } from "./entrance.ts";
 import type { IteratorOptions } from "./iterator-options.ts";
@@ -73,6 +73,12 @@ export class IteratorDefinition {
       `Iterator "${this.name}" reads the table "${source.query.table}", and this storage has no ` +
       "tables: use sqlite or postgres on the table's database, or getNextBatch.";
     throw new BatchworkError("TX_UNSUPPORTED", message, { field: "source" });
+  }
+
+  /** Items of a job that are retried apart, and those that are dead. */
+  async counts(jobId: string): Promise<QueueCounts> {
+    await this.ready();
+    return this.storage.counts(this.queue.id, jobId);
   }
 
   /** Reads pages for one owner. */

@@ -1,27 +1,19 @@
 /** The end of a job: what is retried apart is waited for, then `onComplete` is called. */
 import type { LoopStep, StepAnswer } from "../storage/loops.ts";
 import { hasCode } from "../core/errors.ts";
-import type { Chain, Change } from "./iterator-chain.ts";
+import type { Change, JobOwner } from "./iterator-steps.ts";
 import type { CompletedJob, PageTransaction } from "./iterator-context.ts";
 import { coverageReport } from "./iterator-status.ts";
 
 /** True when no item of the job is retried apart any more. */
-export async function isSettled({ definition, jobId, state }: Chain): Promise<boolean> {
+export async function isSettled({ definition, jobId, state }: JobOwner): Promise<boolean> {
   if (state.handed === 0 || state.settings.dryRun) return true;
-  const { waiting, retrying, leased } = await countsOf(definition, jobId);
+  const { waiting, retrying, leased } = await definition.counts(jobId);
   return waiting + retrying + leased === 0;
 }
 
-export async function countsOf(
-  { ready, storage, queue }: Chain["definition"],
-  jobId: string,
-): Promise<{ waiting: number; retrying: number; leased: number; dead: number }> {
-  await ready();
-  return storage.counts(queue.id, jobId);
-}
-
 /** Calls `onComplete`, and ends the job once it has returned. */
-export async function complete(chain: Chain): Promise<void> {
+export async function complete(chain: JobOwner): Promise<void> {
   const { definition, state } = chain;
   const { onComplete } = definition.given;
   const change: Change = { state, move: { to: "done" } };
@@ -44,7 +36,7 @@ export async function complete(chain: Chain): Promise<void> {
     return result;
   };
   try {
-    await onComplete(await completedJob(chain, tx as PageTransaction));
+    await onComplete(await completedJob(chain, tx));
   } catch (error) {
     if (committed) {
       const message = "onComplete threw after tx had committed: it is not called again.";
@@ -58,9 +50,9 @@ export async function complete(chain: Chain): Promise<void> {
   if (!committed) await chain.write(change);
 }
 
-async function completedJob(chain: Chain, tx: PageTransaction): Promise<CompletedJob> {
+async function completedJob(chain: JobOwner, tx: PageTransaction): Promise<CompletedJob> {
   const { definition, jobId, state } = chain;
-  const dead = state.handed === 0 ? 0 : (await countsOf(definition, jobId)).dead;
+  const dead = state.handed === 0 ? 0 : (await definition.counts(jobId)).dead;
   return {
     jobId,
     name: definition.name,

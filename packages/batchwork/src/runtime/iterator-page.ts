@@ -1,7 +1,7 @@
 /** One attempt at one page: `processBatch`, its context, its timeout, and what came of it. */
 import type { Timer } from "../core/clock.ts";
 import { BatchworkError, hasCode } from "../core/errors.ts";
-import type { PageContext, PageTransaction } from "./iterator-context.ts";
+import type { PageContext } from "./iterator-context.ts";
 import type { IteratorDefinition } from "./iterator-definition.ts";
 
 /** Runs a function inside a transaction, and has the page written with it. */
@@ -120,7 +120,7 @@ export class PageRun {
       retried: false,
       dryRun,
       signal: this.#abort.signal,
-      tx: tx as PageTransaction,
+      tx,
       fail: (index, error) => this.#fail(index, error),
       log: (level, message, fields) => this.#log(level, message, { attempt, ...fields }),
     };

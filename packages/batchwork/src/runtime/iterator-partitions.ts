@@ -3,7 +3,7 @@ import { NO_PROOF, firstState, type JobState, type Proof } from "../core/iterato
 import { BatchworkError, storedError, type StoredError } from "../core/errors.ts";
 import type { LoopControl } from "../core/loop-transitions.ts";
 import type { LoopKey, LoopRow, LoopStorage, NewLoop } from "../storage/loops.ts";
-import type { Chain } from "./iterator-chain.ts";
+import type { JobOwner } from "./iterator-steps.ts";
 import { JOB_KIND, RANGE_KIND } from "./iterator-definition.ts";
 
 export function jobKey(name: string, jobId: string): LoopKey {
@@ -11,7 +11,7 @@ export function jobKey(name: string, jobId: string): LoopKey {
 }
 
 /** No id of a job has a slash. */
-export function rangeKeys(name: string, jobId: string, cuts: readonly string[] | null): LoopKey[] {
+function rangeKeys(name: string, jobId: string, cuts: readonly string[] | null): LoopKey[] {
   if (cuts === null) return [];
   const ranges = cuts.length + 1;
   return Array.from({ length: ranges }, (_, n) => ({
@@ -38,7 +38,7 @@ export function stateOf(row: LoopRow): JobState {
  * not there yet, and asks of them what was asked of the job.
  */
 export async function joinPartitions(
-  chain: Chain,
+  chain: JobOwner,
 ): Promise<{ readonly state: JobState; readonly error: StoredError | null } | null> {
   const { definition, row, jobId, state } = chain;
   const { loops } = definition.storage;
@@ -57,7 +57,7 @@ export async function joinPartitions(
   return rows.every(({ status }) => status === "done") ? { state: joined, error: null } : null;
 }
 
-function newRange({ definition, row, state }: Chain, key: LoopKey, n: number): NewLoop {
+function newRange({ definition, row, state }: JobOwner, key: LoopKey, n: number): NewLoop {
   const { settings } = state;
   const cuts = state.cuts ?? [];
   const first = firstState({
@@ -91,7 +91,7 @@ export async function controlRanges(
 }
 
 /** The job waits for its partitions: one that ended has it look. */
-export async function wakeJob({ definition, state }: Chain): Promise<void> {
+export async function wakeJob({ definition, state }: JobOwner): Promise<void> {
   if (state.job === null) return;
   await definition.storage.loops.control([state.job], "kick");
   definition.wake();

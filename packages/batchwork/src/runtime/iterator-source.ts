@@ -1,6 +1,6 @@
 /** Where an iterator's items come from: a table, anything that can be iterated over, a function. */
 import { BatchworkError } from "../core/errors.ts";
-import { resolveTableOptions } from "../core/iterator-options.ts";
+import { resolveTableOptions } from "../core/table-options.ts";
 import type { OpenTable, TableCondition, TableQuery } from "../storage/tables.ts";
 import type { NextBatch, NextBatchRequest } from "./iterator-options.ts";
 
@@ -200,8 +200,8 @@ export class IterableReader implements PageReader {
   }
 
   async #read(): Promise<void> {
-    const { done, value } = await (this.#iterator as AsyncIterator<unknown>).next();
-    if (done === true) this.#ended = true;
-    else this.#held.push(value);
+    const read: IteratorResult<unknown> = await (this.#iterator as AsyncIterator<unknown>).next();
+    if (read.done === true) this.#ended = true;
+    else this.#held.push(read.value);
   }
 }

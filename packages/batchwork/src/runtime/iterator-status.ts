@@ -1,11 +1,11 @@
 /** How a job is, in the user's words. */
 import { sameKeys } from "../core/coverage.ts";
 import type { StoredError } from "../core/errors.ts";
-import { progressOf, type JobState } from "../core/iterator-state.ts";
+import { progressOf } from "../core/iterator-progress.ts";
+import type { JobState } from "../core/iterator-state.ts";
 import type { LoopStatus } from "../core/loop-transitions.ts";
 import type { LoopRow } from "../storage/loops.ts";
 import type { CoverageRange, CoverageReport } from "./iterator-context.ts";
-import { countsOf } from "./iterator-end.ts";
 import type { IteratorDefinition } from "./iterator-definition.ts";
 import { joinStates, rangesOf, stateOf } from "./iterator-partitions.ts";
 
@@ -77,7 +77,7 @@ export async function statusOf(definition: IteratorDefinition, row: LoopRow): Pr
   const own = stateOf(row);
   const states = ranges.map(stateOf);
   const state = ranges.length === 0 ? own : { ...joinStates(own, states), phase: own.phase };
-  const apart = state.handed === 0 ? NONE : await countsOf(definition, row.part);
+  const apart = state.handed === 0 ? NONE : await definition.counts(row.part);
   const { options } = definition;
   const proven = options.coverage && row.status === "done";
   return {

@@ -2,10 +2,11 @@
 import { hasCode } from "../core/errors.ts";
 import type { LoopStep, StepAnswer } from "../storage/loops.ts";
 import type { NewChunk } from "../storage/storage.ts";
-import type { Chain, Change, Reading } from "./iterator-chain.ts";
+import type { Change, JobOwner, Reading } from "./iterator-steps.ts";
 
 /** Rolls a dry run back; `result` is what the function of the user's returned. */
-class DryRunEnd extends Error {
+class DryRunEndError extends Error {
+  override readonly name = "DryRunEndError";
   readonly result: unknown;
   readonly changes: number;
 
@@ -20,13 +21,13 @@ type Run<R> = (tx: never) => R | PromiseLike<R>;
 
 /** The ways to write one page. */
 export class PageTransactions {
-  readonly #chain: Chain;
+  readonly #chain: JobOwner;
   readonly #reading: Reading;
   readonly #startedAt: number;
   /** Rows that were changed and rolled back. */
   #wouldChange = 0;
 
-  constructor(chain: Chain, reading: Reading, startedAt: number) {
+  constructor(chain: JobOwner, reading: Reading, startedAt: number) {
     this.#chain = chain;
     this.#reading = reading;
     this.#startedAt = startedAt;
@@ -110,23 +111,17 @@ export class PageTransactions {
     const changes = (tx: unknown): number | Promise<number> => tables?.changes(tx) ?? 0;
     const run = (tx: never): unknown => {
       const before = changes(tx);
-      if (typeof before !== "number")
-        return tryAsync(
-          async () => before,
-          () => fn(tx),
-          tx,
-          changes,
-        );
+      if (typeof before !== "number") return tryAsync(before, fn, tx, changes);
       const result = fn(tx);
       // For the storage to refuse, where it runs synchronous functions only.
       if (isThenable(result)) return result;
-      throw new DryRunEnd(result, Number(changes(tx)) - before);
+      throw new DryRunEndError(result, Number(changes(tx)) - before);
     };
     const { lease } = this.#chain;
     try {
       await storage.loops.transact({ lease, confirm: false, run, step: () => null });
     } catch (error) {
-      if (!(error instanceof DryRunEnd)) throw error;
+      if (!(error instanceof DryRunEndError)) throw error;
       this.#wouldChange += error.changes;
       return error.result as R;
     }
@@ -135,14 +130,14 @@ export class PageTransactions {
 }
 
 async function tryAsync(
-  before: () => Promise<number>,
-  fn: () => unknown,
-  tx: unknown,
+  before: Promise<number>,
+  fn: Run<unknown>,
+  tx: never,
   changes: (tx: unknown) => number | Promise<number>,
 ): Promise<never> {
-  const from = await before();
-  const result = await fn();
-  throw new DryRunEnd(result, (await changes(tx)) - from);
+  const from = await before;
+  const result = await fn(tx);
+  throw new DryRunEndError(result, (await changes(tx)) - from);
 }
 
 function isThenable<R>(value: R | PromiseLike<R>): value is PromiseLike<R> {

@@ -65,7 +65,7 @@ export class TableIterator<T> {
     const { loops } = definition.storage;
     const key = jobKey(this.name, jobId);
     const [known] = await loops.get([key]);
-    if (known != null) throw this.#exists(jobId);
+    if (known !== null) throw this.#exists(jobId);
     const table = await definition.table();
     const { partitions } = resolved;
     const cuts = table === null || partitions === 1 ? [] : await table.cuts(partitions);
@@ -215,7 +215,8 @@ export class TableIterator<T> {
 
   #wrongState(row: LoopRow, what: string, advice: string): BatchworkError {
     const state = nameOf(row, []);
-    const message = `Job "${row.part}" of "${this.name}" is ${state}; ${what} is not possible: ${advice}.`;
+    const problem = `is ${state}; ${what} is not possible: ${advice}`;
+    const message = `Job "${row.part}" of "${this.name}" ${problem}.`;
     return new BatchworkError("JOB_STATE", message, { field: "jobId", value: state });
   }
 }

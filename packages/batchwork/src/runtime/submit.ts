@@ -109,8 +109,7 @@ export class Submissions<X> {
 }
 
 function late(id: string, timeoutMs: number): BatchworkError {
-  const message =
-    `Item ${id} had no result within ${timeoutMs} ms. It goes on: ` + `ask result("${id}") later.`;
+  const message = `Item ${id} had no result in ${timeoutMs} ms. It goes on: ask result(id) later.`;
   return new BatchworkError("RESULT_TIMEOUT", message, { field: "timeoutMs", value: id });
 }
 

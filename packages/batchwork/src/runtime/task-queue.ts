@@ -73,8 +73,8 @@ export class TaskQueue {
     return {
       ...(throttle === undefined ? {} : { throttle }),
       queue: this.id,
-      // A single task always moves, so without room for any there must be none.
-      limit: open && maxBytes > 0 ? this.#free() : 0,
+      // A single task always moves, so where there is no room for one none is asked for.
+      limit: open && maxBytes > this.#usualBytes() ? this.#free() : 0,
       maxBytes,
       maxParallelism,
       concurrencyPerKey,
@@ -106,6 +106,11 @@ export class TaskQueue {
   /** Values that were encoded, as the storage takes them. */
   payloadOf(encoded: readonly unknown[]): Payload {
     return this.#asText ? joinItems(encoded as readonly string[]) : encoded;
+  }
+
+  /** What one of those that run takes up, on average. */
+  #usualBytes(): number {
+    return this.running === 0 ? 0 : this.bytes / this.running;
   }
 
   #free(): number {

@@ -32,7 +32,6 @@ export class TaskResults {
   /** Where tasks are, position by position. */
   async find(ids: readonly string[]): Promise<FoundTask[]> {
     await this.#runner.ready();
-    // oxlint-disable-next-line unicorn/no-array-method-this-argument -- no array
     return this.#runner.storage.pools.findTasks(this.#pool.id, ids);
   }
 

@@ -61,8 +61,9 @@ export class WorkerRun {
       }
       if (writer.owned && !writer.signals.signal.aborted) await writer.release();
     } catch (error) {
-      // Somebody else has the loop, or it was taken away: nothing of this was written.
+      // Somebody else has the loop, or it was stopped: nothing of this was written.
       if (!hasCode(error, "LEASE_LOST")) throw error;
+      await writer.release();
     }
   }
 

@@ -92,7 +92,7 @@ export class WorkerWriter {
   ): Promise<LoopTransacted<R> | null> {
     const { id: loop, token } = this.row;
     const { loops } = this.definition.storage;
-    return loops.transact<R>({ lease: { loop, token }, confirm, run, step });
+    return loops.transact<R>({ lease: { loop, token }, confirm, fresh: true, run, step });
   }
 
   /** Takes note of what became of the last step. */

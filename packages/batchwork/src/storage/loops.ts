@@ -239,6 +239,8 @@ export interface StepAnswer {
 export interface LoopTransact<R> {
   readonly lease: LoopLease;
   readonly confirm: boolean;
+  /** True when it begins something new: a paused loop counts as lost then. Default false. */
+  readonly fresh?: boolean;
   /** As in `Transact` of the port: `tx` is revoked afterwards. */
   readonly run: (tx: never) => R | PromiseLike<R>;
   readonly step: () => LoopStep | null;

@@ -7,8 +7,8 @@
 export interface TableStorage {
   /**
    * Checks that the table can be walked through and prepares to do so. Throws `TABLE_INVALID` when
-   * there is no such table or column, when no unique index is there that yields the key's columns in
-   * their order, or when a column of the key may be, or is, NULL.
+   * there is no such table or column, when no unique index is there that yields the key's columns
+   * in their order, or when a column of the key may be, or is, NULL.
    */
   open(query: TableQuery): Promise<OpenTable>;
 

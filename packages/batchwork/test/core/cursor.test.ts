@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { decodeCursor, encodeCursor, keyText } from "../../src/core/cursor.ts";
 import { outcomeOf } from "../runtime/fixture.ts";
 
-describe("a cursor gives back exactly the key it was made of:", () => {
+describe("a cursor gives back exactly the key it was made of", () => {
   test.each([
     ["numbers", [1]],
     ["negative numbers and fractions", [-0.5, 1e300]],
@@ -13,7 +13,7 @@ describe("a cursor gives back exactly the key it was made of:", () => {
     ["texts that look like something else", ["1", '{"int":"1"}']],
     ["bytes", [new Uint8Array([0, 15, 255]), new Uint8Array()]],
     ["several columns", ["tenant", 7, 8n]],
-  ] as const)("%s", (_name, values) => {
+  ] as const)("for %s", (_name, values) => {
     const columns = values.map((_value, n) => `c${n}`);
     expect(decodeCursor(columns, encodeCursor(columns, values))).toEqual(values);
   });

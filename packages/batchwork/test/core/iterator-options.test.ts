@@ -6,9 +6,9 @@ import {
   kindOf,
   resolveIteratorOptions,
   resolveJobSettings,
-  resolveTableOptions,
   type IteratorSettings,
 } from "../../src/core/iterator-options.ts";
+import { resolveTableOptions } from "../../src/core/table-options.ts";
 
 const TABLE = { kind: "table" };
 const functions = { processBatch: () => undefined, getNextBatch: () => undefined };

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 
+import { progressOf } from "../../src/core/iterator-progress.ts";
 import {
   afterFailure,
   afterPage,
@@ -7,7 +8,6 @@ import {
   firstState,
   pageSize,
   patienceMs,
-  progressOf,
   type JobState,
   type PageEnd,
   type PageLimits,

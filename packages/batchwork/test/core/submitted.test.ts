@@ -55,6 +55,12 @@ test("items come back as they were, and those that were submitted are told of", 
   );
 });
 
+test("nobody looks for submitted items before there are any", () => {
+  expect(SubmittedItem.areThere).toBe(false);
+  expect(new SubmittedItem(1, 50)).toMatchObject({ item: 1, ttlMs: 50 });
+  expect(SubmittedItem.areThere).toBe(true);
+});
+
 test("of references only submitted items say for how long", () => {
   expect(resultTtlOf(new SubmittedItem({ id: 1 }, 50))).toBe(50);
   expect(resultTtlOf({ id: 1 })).toBeNull();

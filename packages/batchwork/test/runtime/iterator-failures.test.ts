@@ -168,7 +168,7 @@ describe.each(STORAGES)("an iterator on %s storage", (kind) => {
     const f = new Fixture(kind);
     const reasons: unknown[] = [];
     const { processBatch } = pageRecorder(f, async ({ signal }) => {
-      signal.addEventListener("abort", () => reasons.push(signal.reason));
+      signal.addEventListener("abort", () => void reasons.push(signal.reason));
       await forever();
     });
     const { batch: iterator } = await f.started((bw) =>
@@ -309,7 +309,7 @@ describe.each(STORAGES)("an iterator on %s storage", (kind) => {
     const refused = "OPTION_INVALID";
     expect(outcomes).toEqual([refused, refused, refused, "TX_OVER", "TX_OVER"]);
     expect(await statusOf(f, iterator)).toMatchObject({ status: "completed" });
-    expect(process.logged("warn").join()).toContain("after tx had committed");
+    expect(process.logged("warn").join(" ")).toContain("after tx had committed");
   });
 });
 

@@ -15,7 +15,7 @@ class Lines {
     this.#count = count;
   }
 
-  readonly from = async function* (this: Lines, position: number): AsyncGenerator<number> {
+  readonly from = async function* from(this: Lines, position: number): AsyncGenerator<number> {
     this.opened.push(position);
     try {
       for (let n = position; n < this.#count; n++) {

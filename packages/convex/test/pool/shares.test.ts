@@ -73,45 +73,42 @@ test("a parallelism that was lowered takes slots back from runs, the largest fir
   expect(shares).toEqual([{ lane: 1, slots: 2 }]);
 });
 
-test("a pool with a backlog of an hour leaves another its share within a second", async () => {
+test("a pool with a long backlog leaves another its share as soon as some of it has ended", async () => {
   const at = await stage({ maxParallelism: 10 });
   const other = new Workpool(components.pool, { maxParallelism: 10, pool: "other" });
-  const long = names(1000).map((one) => ({ ...one, ms: 300 }));
-  for (let call = 0; call < 10; call++) {
+  const long = names(200).map((one) => ({ ...one, ms: 3100 }));
+  for (let call = 0; call < 2; call++) {
     const some = long.slice(call * 100, call * 100 + 100);
     await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, some));
   }
-  await advance(3000);
+  await advance(5000);
   expect(watched.most).toBe(10);
   const short = names(50, "b").map((one) => ({ ...one, ms: 100 }));
   await at.mutate((ctx) => other.enqueueActionBatch(ctx, jobs.work, short));
   const started = await advanceUntil(() => watched.started.some((name) => name.startsWith("b")));
-  expect(started).toBeLessThanOrEqual(1500);
+  // Not when what the runs have in stock is done, which takes them twenty seconds.
+  expect(started).toBeLessThanOrEqual(7000);
   const ended = await advanceUntil(
     () => watched.done.filter((name) => name.startsWith("b")).length === 50,
   );
   expect(ended).toBeLessThanOrEqual(4000);
   expect(watched.most).toBe(10);
   await advanceUntil(() => isIdle(at));
-  expect(watched.done).toHaveLength(1050);
+  expect(watched.done).toHaveLength(250);
 });
 
 test("a parallelism that is lowered holds for what runs already, once it has ended", async () => {
   const at = await stage({ maxParallelism: 10 });
-  const all = names(400).map((one) => ({ ...one, ms: 100 }));
-  for (let call = 0; call < 4; call++) {
-    await at.mutate((ctx) =>
-      at.pool.enqueueActionBatch(ctx, jobs.work, all.slice(call * 100, call * 100 + 100)),
-    );
-  }
+  const all = names(100).map((one) => ({ ...one, ms: 3100 }));
+  await at.mutate((ctx) => at.pool.enqueueActionBatch(ctx, jobs.work, all));
   await advance(1000);
   await at.mutate((ctx) => ctx.runMutation(components.pool.config.update, { maxParallelism: 2 }));
-  await advance(1500);
+  await advance(9000);
   watched.most = watched.running;
-  await advance(3000);
+  await advance(5000);
   expect(watched.most).toBeLessThanOrEqual(2);
   await advanceUntil(() => isIdle(at));
-  expect(watched.done).toHaveLength(400);
+  expect(watched.done).toHaveLength(100);
 });
 
 test("more queues than an instance can look at are refused, and forgotten when they are not used", async () => {

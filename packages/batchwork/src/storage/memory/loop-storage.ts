@@ -77,13 +77,19 @@ export class MemoryLoops implements LoopStorage {
     return steps.map((step) => this.#data.loops.write(step, now));
   }
 
-  async transact<R>({ lease, confirm, run, step }: LoopTransact<R>): Promise<LoopTransacted<R>> {
+  async transact<R>({
+    lease,
+    confirm,
+    fresh = false,
+    run,
+    step,
+  }: LoopTransact<R>): Promise<LoopTransacted<R>> {
     const { loops } = this.#data;
     const now = this.#now();
     let answer: StepAnswer | null = null;
     const result = share(this.#data, now, {
       check: () => {
-        if (!loops.isHeld(lease)) throw loopLost(lease);
+        if (!loops.isHeld(lease) || (fresh && loops.isPaused(lease))) throw loopLost(lease);
       },
       run,
       finish: () => {

@@ -136,6 +136,10 @@ export class Loops {
     return found !== undefined && found.token === token && found.owner !== null;
   }
 
+  isPaused({ loop }: LoopLease): boolean {
+    return this.#loops.get(loop)?.status === "paused";
+  }
+
   write(given: LoopStep, now: number): StepAnswer {
     const { step, cursor, state, attempt, error, move } = given;
     const loop = this.#loops.get(given.loop);

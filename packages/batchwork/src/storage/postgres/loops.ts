@@ -33,7 +33,8 @@ type Stored = Omit<LoopRow, "error"> & { readonly error: string | null };
 
 const STEP = "SELECT @.step_loop($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) AS a";
 
-const OWNED = "SELECT 1 AS owned FROM @.loops WHERE id = $1 AND token = $2 AND owner IS NOT NULL";
+const OWNED = `SELECT 1 AS owned FROM @.loops
+  WHERE id = $1 AND token = $2 AND owner IS NOT NULL AND NOT ($3 AND status = 'paused')`;
 
 const PING = "SELECT answer FROM @.ping_loops($1, $2, $3, $4)";
 
@@ -125,14 +126,15 @@ export async function transactLoop<R>(
   db: Database,
   request: LoopTransact<R>,
 ): Promise<LoopTransacted<R> | null> {
-  const { lease, confirm, run } = request;
+  const { lease, confirm, fresh = false, run } = request;
   if (confirm && !(await isHeard(db, lease))) return null;
   let step: LoopStep | null = null;
   let answer: StepAnswer | null = null;
   const result = await db.transaction(
     async (client) => {
       // Without a lock: nobody is held up while the user's function runs. The step asks again.
-      if (!(await found(db, client, OWNED, [lease.loop, lease.token]))) throw loopLost(lease);
+      const owned = [lease.loop, lease.token, fresh];
+      if (!(await found(db, client, OWNED, owned))) throw loopLost(lease);
       const result = await lend(db, client, run);
       step = request.step();
       if (step !== null && !confirm) refuseIdle([step]);

@@ -29,10 +29,13 @@ export const LOOPS = {
       kicked = :kicked, step = :step, cursor = :cursor, state = :state, attempt = :attempt,
       crashes = 0, error = :error, updated_at = :now
     WHERE id = :loop`,
-  // For an owner that goes on: indexes are written anew for whatever column is named here.
+  // For an owner that goes on at once, in one statement. Indexes of columns that are set would be
+  // written anew, even with the values they have.
   keepLoop: `UPDATE batchwork_loops SET step = :step, cursor = :cursor, state = :state,
       attempt = :attempt, crashes = 0, error = :error, updated_at = :now
-    WHERE id = :loop`,
+    WHERE id = :loop AND token = :token AND step = :step - 1 AND status = 'active'
+      AND owner IS NOT NULL AND kicked = 0 AND run_at <= :now
+    RETURNING run_at AS runAt`,
   placeLoop: `UPDATE batchwork_loops SET status = :status, run_at = :runAt, owner = :owner,
       kicked = :kicked, updated_at = :now
     WHERE id = :loop`,

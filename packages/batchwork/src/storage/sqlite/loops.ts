@@ -133,12 +133,13 @@ export function transactLoop<R>(
   time: StorageClock,
   request: LoopTransact<R>,
 ): LoopTransacted<R> {
-  const { lease, confirm, run } = request;
+  const { lease, confirm, fresh = false, run } = request;
   let step: LoopStep | null = null;
   let answer: StepAnswer | null = null;
   const result = share(connection, time, {
     check: ({ sql }) => {
-      if (!isHeld(read(sql, lease.loop), lease)) throw loopLost(lease);
+      const stored = read(sql, lease.loop);
+      if (!isHeld(stored, lease) || (fresh && stored.status === "paused")) throw loopLost(lease);
     },
     run,
     finish: (tx) => {
@@ -213,6 +214,21 @@ export function carryOut(tx: Transaction, loop: number, event: LoopControl): voi
 function write(tx: Transaction, step: LoopStep): StepAnswer {
   const { sql, now } = tx;
   const { loop, token, cursor, state, attempt, error, move } = step;
+  const written = {
+    step: step.step,
+    cursor,
+    state,
+    attempt,
+    error: error === null ? null : JSON.stringify(error),
+    now,
+  };
+  if (move.to === "active" && move.keep && move.runInMs === 0) {
+    const kept = sql.keepLoop.get({ loop, token, ...written }) as { runAt: number } | undefined;
+    if (kept !== undefined) {
+      leaveBehind(tx, step);
+      return { result: "written", status: "active", runAt: kept.runAt, owned: true };
+    }
+  }
   const stored = read(sql, loop);
   if (stored?.token === token && stored.step === step.step) {
     return answerOf("written", placeOf(stored));
@@ -222,29 +238,18 @@ function write(tx: Transaction, step: LoopStep): StepAnswer {
     return { result: "lost", status: place?.status ?? null, runAt: null, owned: false };
   }
   const place = placeAfterStep(placeOf(stored), move, now);
-  const written = {
-    step: step.step,
-    cursor,
-    state,
-    attempt,
-    error: error === null ? null : JSON.stringify(error),
-    now,
-  };
-  if (isAt(placeOf(stored), place)) sql.keepLoop.run({ loop, ...written });
-  else sql.stepLoop.run({ ...bound(stored, place), ...written });
+  sql.stepLoop.run({ ...bound(stored, place), ...written });
+  leaveBehind(tx, step);
+  return answerOf("written", place);
+}
+
+/** What a step leaves beside the row of its loop. */
+function leaveBehind({ sql, now }: Transaction, { loop, ...step }: LoopStep): void {
   for (const { item, error, attempts } of step.bury ?? []) {
     sql.insertLoopLetter.run(loop, item, JSON.stringify(error), attempts, now);
   }
   for (const letter of step.revive ?? []) sql.deleteLoopLetter.run(letter, loop);
   if (step.note !== undefined) sql.insertLoopNote.run(loop, step.step, step.note);
-  return answerOf("written", place);
-}
-
-function isAt(one: LoopPlace, other: LoopPlace): boolean {
-  const { status, runAt, owned, kicked } = other;
-  return (
-    one.status === status && one.runAt === runAt && one.owned === owned && one.kicked === kicked
-  );
 }
 
 function setPlace({ sql, now }: Transaction, stored: Stored, place: LoopPlace): void {

@@ -190,6 +190,24 @@ export const loopInsideCases: Cases = {
     assert.equal((await claimLoop(t, worker)).id, loop.id);
   },
 
+  "something new does not begin in a loop that is paused, and what is under way ends": async (
+    t,
+  ) => {
+    const worker = await t.worker();
+    await t.storage.loops.create([newLoop("a")]);
+    const loop = await claimLoop(t, worker);
+    await t.storage.loops.control([loop.id], "pause");
+    const lease = { loop: loop.id, token: loop.token };
+    const step = (): LoopStep => stepOf(loop, { cursor: "1" });
+    const run = (): void => undefined;
+    const request = { lease, confirm: false, run, step };
+    await rejectsWith(t.storage.loops.transact({ ...request, fresh: true }), "LEASE_LOST");
+    assert.equal((await t.storage.loops.get([loop]))[0]?.cursor, null);
+    const ended = await t.storage.loops.transact(request);
+    assert.equal(ended?.answer?.status, "paused");
+    assert.equal((await t.storage.loops.get([loop]))[0]?.cursor, "1");
+  },
+
   "a loop paused during the last look is paused": async (t) => {
     const worker = await t.worker();
     await t.storage.loops.create([newLoop("a")]);

@@ -129,6 +129,7 @@ describe.each(homes())("a pool on $name", (home) => {
       item: { name: "fail", args: "a" },
       attempts: 3,
     });
+    expect(letters.find(({ itemId }) => itemId === own)).toMatchObject({ attempts: 1 });
   });
 
   test("checks arguments at enqueue, and makes them again before the handler", async () => {
@@ -208,8 +209,13 @@ describe.each(homes())("a pool on $name", (home) => {
       bw.pool({ name: "p", handlers: { add: async (n: number) => void runs.push(n) } }),
     );
     const key = { idempotencyKey: "a" };
-    const first = await world.run(pool.enqueue("add", 1, key));
-    expect(await world.run(pool.enqueue("add", 1, { ...key, runAfter: 1000 }))).toBe(first);
+    const [first, second] = await world.run(
+      Promise.all([
+        pool.enqueue("add", 1, key),
+        pool.enqueue("add", 1, { ...key, runAfter: 1000 }),
+      ]),
+    );
+    expect(second).toBe(first);
     const conflict = pool.enqueue("add", 2, key).catch((error: unknown) => error);
     expect(hasCode(await world.run(conflict), "KEY_CONFLICT")).toBe(true);
     const byArgs = { idempotencyKey: (n: number) => `n${n % 2}` };

@@ -6,11 +6,13 @@ import type { FaultSchedule } from "../../../src/testing/faulty-storage.ts";
 import { seededRandom } from "../../../src/testing/random.ts";
 import { homes, numbers, World } from "./world.ts";
 
+const FAILING = new Set(["pools.exchange", "pools.reconcile", "pools.findTasks"]);
+
 /** Two in five calls of the loop fail, half of them after they took effect. */
 function failing(seed: number): FaultSchedule {
   const random = seededRandom(seed);
   return ({ method }) => {
-    if (!["pools.exchange", "pools.reconcile", "pools.findTasks"].includes(method)) return undefined;
+    if (!FAILING.has(method)) return undefined;
     const draw = random();
     if (draw < 0.1) return { fail: "busy" };
     if (draw < 0.2) return { fail: "before" };

@@ -188,7 +188,7 @@ describe("refused with the reason:", () => {
       "declare it NOT NULL",
     ],
     ["a condition that is no SQL", TABLE, { where: { sql: "nope(", values: [] } }, "SQLite says"],
-  ] as const)("%s", async (_name, sql, over, reason) => {
+  ] as const)("refused: %s", async (_name, sql, over, reason) => {
     const tables = await setUp(sql);
     const opening = tables.open(query(over));
     await expect(opening).rejects.toThrow(reason);

@@ -33,7 +33,7 @@ export async function checkTable(database: Database, query: TableQuery): Promise
     const problem = `column "${column}" of the key may be NULL: declare it NOT NULL`;
     throw invalid(query, problem, "key", column);
   }
-  const all = query.columns === null ? found.map((one) => one.name) : query.columns;
+  const all = query.columns ?? found.map((one) => one.name);
   return { ...query, columns: [...new Set([...key, ...all])], keyColumns };
 }
 

@@ -46,7 +46,8 @@ export function pageText(parts: TableParts, what: "rows" | "keys", ends: Ends): 
 }
 
 export function countText(parts: TableParts): string {
-  return `SELECT count(*)::text AS count FROM ${tableName(parts.table)} ${filter(condition(parts))}`;
+  return `SELECT count(*)::text AS count
+    FROM ${tableName(parts.table)} ${filter(condition(parts))}`;
 }
 
 /** The key of every so many rows; the parameters are those of `where`, then how many. */

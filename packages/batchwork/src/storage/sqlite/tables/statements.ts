@@ -13,7 +13,7 @@ export interface Ends {
   readonly to: boolean;
 }
 
-/** Rows, or only their keys, in the order of the key; bind what `where` takes, the ends, a limit. */
+/** Rows, or their keys alone, in the order of the key; bind what `where` takes, ends, a limit. */
 export function pageText(parts: TableParts, what: "rows" | "keys", ends: Ends): string {
   const { key, columns } = parts;
   const all = columns === null ? ["*"] : [...new Set([...key, ...columns])].map(quoted);
@@ -52,7 +52,8 @@ export function explained(sql: string): string {
 
 export const COLUMNS = `SELECT name, type, "notnull" AS required, pk AS place
   FROM pragma_table_xinfo(?, ?)`;
-export const INDEXES = `SELECT name FROM pragma_index_list(?, ?) WHERE "unique" = 1 AND partial = 0`;
+export const INDEXES = `SELECT name FROM pragma_index_list(?, ?)
+  WHERE "unique" = 1 AND partial = 0`;
 export const INDEX_COLUMNS = "SELECT name FROM pragma_index_info(?, ?) ORDER BY seqno";
 export const CHANGES = "SELECT total_changes() AS changes";
 

@@ -157,9 +157,9 @@ BEGIN
   PERFORM @.absolve_slices(p_incarnation);
 END $$;
 
--- Deletes finished batches beyond what is kept of them: the newest 10,000 of a queue, if it does not
--- say. At most p_most, the newest of them first and no further back than p_back ids: where an open
--- snapshot keeps what was deleted, it lies behind them.
+-- Deletes finished batches beyond what is kept of them: the newest 10,000 of a queue, if it says
+-- nothing. At most p_most, the newest of them first and no further back than p_back ids: where an
+-- open snapshot keeps what was deleted, it lies behind them.
 CREATE FUNCTION @.forget_done(p_queue int, p_most int, p_back bigint, p_now bigint) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
