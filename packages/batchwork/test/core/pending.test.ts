@@ -73,6 +73,9 @@ describe("what is pending", () => {
       { items: 3, bytes: 30 },
     );
     expect(error.code).toBe("QUEUE_FULL");
+    const items = new QueueFullError(error.limit, error.room, { items: 5, bytes: 30 });
+    expect(items).toMatchObject({ field: "maxPending.items", value: 5 });
+    expect(items.message).toMatch(/^maxPending allows 10 items .* room for 4 more, not for 5, /);
     expect(error.message).toBe(
       "maxPending allows 50 bytes that wait or run; there is room for 20 more, not for 30, and " +
         'nothing was stored. Add again when some are done, use policy "wait", or raise ' +

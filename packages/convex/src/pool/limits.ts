@@ -51,6 +51,9 @@ export const HEADS_MAX = 256;
 /** How long the loop waits for more calls before it looks whether it may sleep, ms. */
 export const QUIET_MS = 100;
 
+/** How long a loop that has several queues waits for room before it looks at them again, ms. */
+export const SHARE_LOOK_MS = 1000;
+
 /** The monitor's look at an awake loop, ms. */
 export const MONITOR_MS = 60_000;
 

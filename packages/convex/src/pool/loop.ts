@@ -11,7 +11,7 @@ import { configOf, readGate, unpark } from "./gate.js";
 import { hold, unhold } from "./keys.js";
 import { HEADS_MAX, MONITOR_MS } from "./limits.js";
 import { advance, permitsFor, queuesOf, throttlesOf, type Queues } from "./queues.js";
-import { decide, proceed, sleepIfIdle, stayAwake } from "./rest.js";
+import { decide, leaveParking, proceed, sleepIfIdle, stayAwake } from "./rest.js";
 import { withStarts } from "./throttle.js";
 import type { View } from "./view.js";
 
@@ -26,6 +26,7 @@ export const turn = internalMutation({
     const loop = await ctx.db.query("loop").first();
     const gate = await readGate(ctx);
     if (loop === null || gate === null || loop.turn !== args.turn) return null;
+    await leaveParking(ctx, loop);
     const queues = queuesOf(gate, loop);
     if (loop.quiet && (await sleepIfIdle(ctx, loop, gate, queues))) return null;
     await stayAwake(ctx, gate);

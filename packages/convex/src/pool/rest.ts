@@ -2,7 +2,7 @@
 import { internal } from "./_generated/api.js";
 import type { Doc } from "./_generated/dataModel.js";
 import type { MutationCtx } from "./_generated/server.js";
-import { MONITOR_MS, QUEUES_KEPT, QUIET_MS } from "./limits.js";
+import { MONITOR_MS, QUEUES_KEPT, QUIET_MS, SHARE_LOOK_MS } from "./limits.js";
 import { closingOf, type Cursor, type Queues } from "./queues.js";
 import { inboxOf } from "./view.js";
 
@@ -35,7 +35,7 @@ export async function decide(ctx: MutationCtx, turned: Turned): Promise<void> {
 }
 
 /** Waits for room. */
-async function park(ctx: MutationCtx, { loop, memory, shares }: Turned): Promise<void> {
+async function park(ctx: MutationCtx, { loop, gate, memory, shares }: Turned): Promise<void> {
   // If a run ended since the stale read, there is room: its settlement could not wake a loop that
   // had not parked yet. Reading the rows here makes one of the two run again.
   for (const lane of memory.lanes ?? []) {
@@ -46,8 +46,23 @@ async function park(ctx: MutationCtx, { loop, memory, shares }: Turned): Promise
   }
   const parking = (await ctx.db.query("parking").first()) as Doc<"parking">;
   const given = shares.length === 0 ? {} : { shares };
-  await ctx.db.patch("parking", parking._id, { parked: true, turn: loop.turn + 1, ...given });
+  const turn = loop.turn + 1;
+  await ctx.db.patch("parking", parking._id, { parked: true, turn, ...given });
   await rest(ctx, loop, memory);
+  if (gate.queues.length === 1) return;
+  // Calls wake no loop that is awake: it looks by itself whether another pool has work now.
+  const run = await ctx.scheduler.runAfter(SHARE_LOOK_MS, internal.loop.turn, { turn });
+  await ctx.db.patch("loop", loop._id, { run, timed: true });
+}
+
+/** A turn that did not wait for room any longer: what frees some need not wake the loop. */
+export async function leaveParking(ctx: MutationCtx, loop: Doc<"loop">): Promise<void> {
+  if (loop.timed !== true) return;
+  const parking = await ctx.db.query("parking").first();
+  if (parking?.parked === true) {
+    await ctx.db.patch("parking", parking._id, { parked: false, shares: undefined });
+  }
+  await ctx.db.patch("loop", loop._id, { timed: undefined });
 }
 
 export async function proceed(

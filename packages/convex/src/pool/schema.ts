@@ -155,6 +155,8 @@ export default defineSchema({
     run: v.optional(v.id("_scheduled_functions")),
     /** The last turn left nothing waiting: the next one first looks whether it may sleep. */
     quiet: v.boolean(),
+    /** It waits for room, and looks again before that: another pool may want its share. */
+    timed: v.optional(v.boolean()),
     cursors: v.array(v.object({ pool: v.string(), priority: v.number(), ts: v.int64() })),
     lanes: v.array(
       v.object({

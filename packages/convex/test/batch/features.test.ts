@@ -231,20 +231,6 @@ test("a paused batch takes items and flushes none until it is resumed, new group
   expect(sorted(watched.done)).toEqual([...numbers(6), ...numbers(5, 101)]);
 });
 
-test("a batch with many groups is paused, changed and resumed in all of them", async () => {
-  const at = await stage({ flushIntervalMs: DAY, ...byText });
-  await at.add(numbers(120).flatMap((n) => of(`group ${1000 + n}`, 1, n)));
-  await at.mutate((ctx) => at.processor.pause(ctx, "events"));
-  await update(at, { flushIntervalMs: 500 });
-  await advance(5000);
-  expect(watched.done).toEqual([]);
-  const groups = await at.rows("groups");
-  expect(groups.filter(({ paused }) => paused === true)).toHaveLength(120);
-  await at.mutate((ctx) => at.processor.resume(ctx, "events"));
-  await advance(5000);
-  expect(sorted(watched.done)).toEqual(numbers(120));
-});
-
 test("a batch that is paused while it runs is settled, and the next one waits", async () => {
   const at = await stage({ maxBatchSize: 5 });
   watched.ms = 500;
