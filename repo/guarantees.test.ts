@@ -26,10 +26,20 @@ function guarantees(): Guarantee[] {
 }
 
 test("every guarantee of this version is on the page", () => {
-  expect(guarantees().map(({ name }) => name.split(" ")[0])).toEqual(
-    // G5 and G8 belong to primitives that are not here yet.
-    ["Durable", "G1", "G2", "G3", "G4", "G6", "G7", "G9", "G10"],
-  );
+  expect(guarantees().map(({ name }) => name.split(" ")[0])).toEqual([
+    "Durable",
+    "G1",
+    "G2",
+    "G3",
+    "G4",
+    "G6",
+    "G7",
+    "G8",
+    "G9",
+    "G10",
+    "Limits",
+    "Worker",
+  ]);
 });
 
 test.each(guarantees())("$name names tests that exist", ({ proofs }) => {

@@ -130,6 +130,8 @@ export async function wake(ctx: MutationCtx, gate: Doc<"gate">): Promise<void> {
   const { _id, queues, state, turn, timer } = gate;
   if (state === "awake") {
     await ctx.db.patch("gate", _id, { queues });
+    // It may wait for room that is the new queue's by right.
+    await unpark(ctx);
     return;
   }
   if (timer !== undefined) await ctx.scheduler.cancel(timer);
