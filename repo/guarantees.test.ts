@@ -32,6 +32,7 @@ test("every guarantee of this version is on the page", () => {
     "G2",
     "G3",
     "G4",
+    "G5",
     "G6",
     "G7",
     "G8",

@@ -84,31 +84,6 @@ describe.each(homes())("canceling tasks on $name", (home) => {
     expect(await world.run(pool.result(id))).toEqual({ kind: "canceled" });
   });
 
-  test("a task that is canceled while its end is on its way was canceled", async () => {
-    const world = await World.on(home);
-    const heard: string[] = [];
-    const busy = new Busy();
-    let late = false;
-    const { pool } = await world.started(
-      (bw) => bw.pool({ name: "p", handlers: { hold: busy.handler } }),
-      {},
-      ({ method }) => (late && method === "pools.exchange" ? { delayBeforeMs: 500 } : undefined),
-    );
-    for (const event of ["succeeded", "canceled"] as const) {
-      pool.on(event, () => void heard.push(event));
-    }
-    const id = await world.run(pool.enqueue("hold", 1));
-    await world.until(() => busy.running === 1);
-    late = true;
-    const result = pool.result(id);
-    busy.release();
-    await world.advance(50);
-    expect(await world.run(pool.cancel(id))).toBe("canceling");
-    expect(await world.run(result)).toEqual({ kind: "canceled" });
-    await world.until(() => heard.length > 0);
-    expect(heard).toEqual(["canceled"]);
-  });
-
   test("cancelAll ends everything that is stored", async () => {
     const world = await World.on(home);
     const endless = new Endless();
