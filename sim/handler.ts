@@ -44,6 +44,9 @@ export async function play(
   }
 }
 
+/** How long a hook that dawdles takes at most, in leases. */
+export const HOOK_LEASES = 3;
+
 /** Puts the items in an order of its own, another one each time. */
 export async function reorder(
   { rng, plan }: World,
@@ -53,7 +56,7 @@ export async function reorder(
 ): Promise<SimItem[]> {
   // A hook that runs into the timeout would be an attempt that no handler saw.
   const dawdles = queue.timeout === undefined && rng.chance(0.6);
-  if (dawdles) await sleep(life, plan.leaseMs * (plan.calm ? 0.1 : rng.between(0.5, 3)));
+  if (dawdles) await sleep(life, plan.leaseMs * (plan.calm ? 0.1 : rng.between(0.5, HOOK_LEASES)));
   const places = items.map((item) => ({ item, at: rng.unit() }));
   return places.toSorted((a, b) => a.at - b.at).map(({ item }) => item);
 }

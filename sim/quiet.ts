@@ -2,6 +2,7 @@
 import type { Storage } from "batchwork";
 import { stop } from "./actions.ts";
 import type { SimItem } from "./item.ts";
+import { HOOK_LEASES } from "./handler.ts";
 import { check, pass } from "./pass.ts";
 import { ViolationError } from "./violation.ts";
 import type { World } from "./world.ts";
@@ -87,12 +88,13 @@ async function resumeAll(world: World): Promise<void> {
 /** An upper bound of the time that what is left takes, one after another. */
 function workMs(world: World): number {
   let ms = 0;
-  for (const { name, workMs: each, throttle, ...queue } of world.plan.queues) {
+  for (const { name, workMs: each, throttle, reorders, ...queue } of world.plan.queues) {
     const { retries, maxWaitMs, timeout } = queue;
     const left = world.unfinished().filter((item) => world.ledger.queue(item.queue).name === name);
     const attempts = retries.max + 2;
     const longest = Math.min(each * 3, timeout ?? Number.POSITIVE_INFINITY);
     ms += left.length * attempts * longest + attempts * retries.maxDelay + maxWaitMs;
+    if (reorders) ms += left.length * HOOK_LEASES * world.plan.leaseMs;
     if (throttle !== undefined) ms += (left.length + 1) * 2 * attempts * throttle.duration;
     const kills = left.filter(({ text }) => text.includes('"kills')).length;
     ms += kills * (world.plan.maxCrashes + 2) * 4 * world.plan.leaseMs;
