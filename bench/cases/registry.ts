@@ -2,13 +2,16 @@
 import { FEATURE_CASES } from "../features/registry.ts";
 import type { BenchCase } from "../harness/case.ts";
 import type { Adders, CycleOptions } from "./cycle.ts";
+import { CLOSE, medianOf } from "./median-of.ts";
 
 /** Items that go through first, untimed. */
 const BASELINE = 5_000;
 /** The same for rows whose speed is compared: until all that runs often has been optimised. */
 const STEADY = 20_000;
-/** Items of the rows that race: with fewer, what both pay at the start and at the end counts. */
-const FULL_CYCLE = { quick: 100_000, full: 200_000 };
+/** The same in memory, where so many take milliseconds. */
+const IN_MEMORY = 50_000;
+/** Items of the layouts: with fewer, what both pay at the start and at the end counts. */
+const LAYOUT = { quick: 80_000, full: 200_000 };
 
 export const CASES: readonly BenchCase[] = [
   {
@@ -20,16 +23,15 @@ export const CASES: readonly BenchCase[] = [
     load: async () => (await import("./bound.ts")).bound,
   },
   {
-    ...cycleCase("cycle", "cycle, calls of 500", FULL_CYCLE),
-    race: "layout",
+    ...cycleCase("cycle", "cycle, calls of 500", LAYOUT),
+    load: async () => medianOf(CLOSE, (await import("./cycle.ts")).cycle()),
   },
   {
     name: "rows",
     title: "a row per item: cycle",
-    ...FULL_CYCLE,
+    ...LAYOUT,
     warmUp: STEADY,
-    race: "layout",
-    load: async () => (await import("./rows.ts")).rows,
+    load: async () => medianOf(CLOSE, (await import("./rows.ts")).rows),
   },
   {
     name: "rows-bare",
@@ -124,21 +126,20 @@ export const CASES: readonly BenchCase[] = [
   },
   ...(["callers", "burst"] as const).flatMap((pattern): BenchCase[] => {
     const arrival = pattern === "callers" ? "64 callers" : "bursts of 10,000";
-    const common = { quick: 200_000, full: 500_000, warmUp: 200_000 };
+    const common = { quick: 200_000, full: 500_000, warmUp: IN_MEMORY };
     return [
       {
         name: `memory-${pattern}`,
         title: `persist: false, ${arrival}`,
         ...common,
-        race: pattern,
-        load: async () => (await import("./memory.ts")).memoryCase(pattern),
+        load: async () => medianOf(CLOSE, (await import("./memory.ts")).memoryCase(pattern)),
       },
       {
         name: `dataloader-${pattern}`,
         title: `dataloader, ${arrival}`,
         ...common,
-        race: pattern,
-        load: async () => (await import("./dataloader.ts")).dataloaderCase(pattern),
+        load: async () =>
+          medianOf(CLOSE, (await import("./dataloader.ts")).dataloaderCase(pattern)),
       },
       {
         name: `pacer-${pattern}`,

@@ -144,9 +144,7 @@ function ratios(runs: Runs): Record<Ratio, number | null> {
   const speeds = (name: string): (number | undefined)[] =>
     (runs.get(name) ?? []).map((run) => ("result" in run ? speed(run.result) : undefined));
   const ratio = (ours: string, other: string): number | null => {
-    const sides = [speeds(ours), speeds(other)] as const;
-    const pairs = Math.min(sides[0].length, sides[1].length);
-    return roundedOrNull(medianRatio(inParts(sides[0], pairs), inParts(sides[1], pairs)));
+    return roundedOrNull(medianRatio(speeds(ours), speeds(other)));
   };
   const latencies = (runs.get("add-latency") ?? []).flatMap((run) =>
     "result" in run ? (run.result.latency ?? []) : [],
@@ -170,19 +168,6 @@ function ratios(runs: Runs): Record<Ratio, number | null> {
       ),
     ),
   };
-}
-
-/** As many values as asked for: the medians of parts of equal length, of what ran more often. */
-function inParts(
-  values: readonly (number | undefined)[],
-  parts: number,
-): readonly (number | undefined)[] {
-  const size = Math.floor(values.length / parts);
-  if (!(size > 1)) return values;
-  return Array.from({ length: parts }, (_, part) => {
-    const measured = values.slice(part * size, (part + 1) * size).filter((v) => v !== undefined);
-    return measured.length === 0 ? undefined : median(measured);
-  });
 }
 
 /** The worse of two patterns counts; `null` unless both were measured. */

@@ -116,7 +116,9 @@ export class Run {
         batch = flushed;
         if (queue.hooked) items = [...batch];
       }
-      const { claimed } = this;
+      // Nothing reads the text any more, and handlers may take their time.
+      const claimed = { ...this.claimed, payloads: [] };
+      this.claimed = claimed;
       started(queue, claimed);
       const context = this.#context(batch);
       const handle = (): Promise<unknown> =>
