@@ -72,7 +72,8 @@ export async function killOne(crew: Crew, processes: number, random: () => numbe
   await crew.replace(place);
 }
 
-function prepare(path: string): void {
+/** Makes the file, with the table of the effects. */
+export function prepare(path: string): void {
   const database = new DatabaseSync(path);
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`CREATE TABLE ${EFFECTS_TABLE} (uid TEXT NOT NULL, batch TEXT NOT NULL)`);
@@ -88,14 +89,15 @@ async function drained(path: string): Promise<void> {
   }
 }
 
-function effectsIn(path: string): { readonly uid: string; readonly batch: string }[] {
+export function effectsIn(path: string): { readonly uid: string; readonly batch: string }[] {
   const database = new DatabaseSync(path, { readOnly: true });
   const rows = database.prepare(`SELECT uid, batch FROM ${EFFECTS_TABLE}`).all();
   database.close();
   return rows.map(({ uid, batch }) => ({ uid: String(uid), batch: String(batch) }));
 }
 
-function check(path: string): string {
+/** What SQLite says of its file. */
+export function check(path: string): string {
   const database = new DatabaseSync(path, { readOnly: true });
   const row = database.prepare("PRAGMA integrity_check").get();
   database.close();

@@ -6,7 +6,8 @@
  *   npm run chaos -- --fault clock [--rounds 200] [--seed 1]       wall clocks that jump by days
  *   npm run chaos -- --storage postgres [--rounds 20] [--seed 1]   every campaign on PostgreSQL
  *   npm run chaos -- --storage postgres --fault cut              one of them; "mixed": in turns
- *   npm run chaos -- --pool --kills 50 [--seed 1]                tasks of a pool under SIGKILL
+ *   npm run chaos -- --pool --kills 50 [--seed 1]                tasks of a pool under SIGKILL;
+ *                                            with --storage postgres on a server
  *   npm run chaos -- --backfill [--rows 1000000] [--kills 50] [--pauses 20] [--seed 1]
  *                                            an iterator over a table that others change meanwhile
  *   npm run chaos -- --workers --kills 50 [--seed 1]             workers of two processes under SIGKILL
@@ -115,9 +116,16 @@ if (storage !== "sqlite" && storage !== "postgres") {
   throw new Error(`--storage is sqlite or postgres, not ${storage}.`);
 }
 async function onPool(): Promise<boolean> {
-  const result = await poolCampaign({ kills: Number(values.kills ?? 50), seed });
-  printFigures(result);
-  return isPoolKept(result);
+  const cluster = storage === "postgres" ? await Cluster.open() : undefined;
+  try {
+    const kills = Number(values.kills ?? 50);
+    const server = cluster === undefined ? {} : { cluster };
+    const result = await poolCampaign({ kills, seed, canary, ...server });
+    printFigures(result);
+    return isPoolKept(result);
+  } finally {
+    await cluster?.stop();
+  }
 }
 
 const keptToo = values.pool ? "no limit broken" : "nothing twice";

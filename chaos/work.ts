@@ -43,7 +43,7 @@ export interface Steps {
   readonly begin: (context: BatchContext<ChaosItem>) => Promise<void> | void;
   /** Writes the effects of these items, adds what `follow` gives, and acknowledges the batch. */
   readonly commit: (
-    context: BatchContext<ChaosItem>,
+    context: Pick<BatchContext<ChaosItem>, "id" | "tx">,
     uids: readonly string[],
     follow: Follow | undefined,
   ) => Promise<void>;

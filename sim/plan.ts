@@ -219,7 +219,8 @@ function queueOf(name: string, rng: Rng, leaseMs: number): QueuePlan {
   };
 }
 
-function faultsOf(rng: Rng): Faults {
+/** Faults of a run: each of them is there in half of the runs. */
+export function faultsOf(rng: Rng): Faults {
   const some = (most: number): number => (rng.chance(0.5) ? rng.between(0, most) : 0);
   return {
     crash: some(0.03),

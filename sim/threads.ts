@@ -2,7 +2,8 @@
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 
-import type { Task, Told } from "./worker.ts";
+import type { Task } from "./worker.ts";
+import type { Told } from "./worlds.ts";
 
 /**
  * Carries the tasks out, as many at a time as there are cores. `heard` is called with each answer,

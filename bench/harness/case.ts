@@ -15,7 +15,7 @@ export interface CaseContext {
 export interface CaseResult extends Measurement {
   /** What holds for the last acknowledged items of this row if the power fails, as read back. */
   readonly durability: string;
-  /** Only of rows on PostgreSQL. */
+  /** Only of rows on a server. */
   readonly server?: ServerCost;
   /** Only of the row that measures latency. */
   readonly latency?: readonly LatencyRound[];
@@ -25,11 +25,12 @@ export interface CaseResult extends Measurement {
 
 /** What a measurement has cost the database server. */
 export interface ServerCost {
-  readonly walBytes: number;
+  /** `null` where there is no such thing, as for the two that follow. */
+  readonly walBytes: number | null;
   /** Transactions that wrote: each takes an id, and so does a savepoint that writes. */
-  readonly commits: number;
+  readonly commits: number | null;
   /** Statements this process sent, each answered before its caller went on. */
-  readonly roundTrips: number;
+  readonly roundTrips: number | null;
   /** User and system time of all of the server's processes; `null` unless it runs on this machine. */
   readonly cpuMs: number | null;
 }
@@ -71,5 +72,7 @@ export interface BenchCase {
   readonly race?: string;
   /** True for a row that no ratio needs: quick mode leaves it out. */
   readonly fullOnly?: true;
+  /** Why it cannot run on this machine; `undefined` when it can. Default: it can. */
+  readonly missing?: () => string | undefined;
   readonly load: () => Promise<RunCase>;
 }

@@ -9,11 +9,11 @@ import { caseNamed } from "./registry.ts";
 const request = JSON.parse(argv[2] ?? "null") as ChildRequest;
 const row = caseNamed(request.name);
 const warmUpItems = Math.min(row.warmUp, request.items);
-const result = row.on === "sqlite" ? await onSqlite() : await onPostgres();
+const result = row.on === "postgres" ? await onPostgres() : await inDirectory();
 stdout.write(`${JSON.stringify(result)}\n`, () => process.exit(0));
 
-async function onSqlite(): Promise<CaseResult> {
-  if (row.on !== "sqlite") throw new Error("not a row on SQLite");
+async function inDirectory(): Promise<CaseResult> {
+  if (row.on === "postgres") throw new Error("it needs databases");
   const run = await row.load();
   if (warmUpItems > 0) {
     await run({ directory: subdirectory("warm-up"), items: warmUpItems, rounds: 1 });

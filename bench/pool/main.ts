@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { describeMachine } from "../harness/machine.ts";
 import { measure } from "../harness/measure.ts";
 import { runCase, type Run, type RunOptions } from "../harness/spawn.ts";
+import { runnable, skippedText } from "../harness/runnable.ts";
 import { ratiosTable, rowsTable } from "../harness/table.ts";
 import { startBenchServer, type BenchServer } from "../postgres/server.ts";
 import { caseNamed, CASES, type PoolCase } from "./registry.ts";
@@ -27,7 +28,8 @@ const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
 export async function benchPool(values: PoolArguments): Promise<boolean> {
   const { quick, dir: root, only } = values;
   const all = CASES.filter((row) => !(quick && row.fullOnly === true));
-  const cases = only.length === 0 ? all : only.map(caseNamed);
+  const { cases, skipped } = runnable(only.length === 0 ? all : only.map(caseNamed));
+  stderr.write(skippedText(skipped));
   const rounds = quick ? 3 : 5;
   const machine = describeMachine(root);
   const startedAt = performance.now();
@@ -39,11 +41,11 @@ export async function benchPool(values: PoolArguments): Promise<boolean> {
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     const mode = quick ? "quick" : "full";
     const facts = server === undefined ? {} : { server: server.facts };
-    const document = { ...measured, ...facts, machine, mode, rounds, seconds };
+    const document = { ...measured, skipped, ...facts, machine, mode, rounds, seconds };
     const text = `${JSON.stringify(document, null, 2)}\n`;
     if (values.json) stdout.write(text);
     else {
-      const tables = [rowsTable(cases, measured), ratiosTable(measured)];
+      const tables = [rowsTable(cases, measured), ratiosTable(measured), skippedText(skipped)];
       stdout.write(`${tables.join("\n")}\n${JSON.stringify({ ...facts, machine })}\n`);
     }
     if (!quick && only.length === 0) keep(text);

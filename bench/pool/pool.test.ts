@@ -50,6 +50,8 @@ test("ratios are those of the same round, and of the time over the ideal one", (
     tasksVsPlainjob: 15,
     tasksVsGraphile: null,
     tasksVsPgBoss: null,
+    tasksVsBullmq: null,
+    tasksVsBullmqSynced: null,
     slowTasksVsIdeal: 1.1,
   });
   expect(targets.tasksVsPlainjob).toEqual({ atLeast: 12, met: true });

@@ -3,11 +3,12 @@ import type { BenchCase, RunCase } from "../harness/case.ts";
 import { CASES as POSTGRES_CASES } from "../postgres/registry.ts";
 import type { RunPostgres } from "../postgres/measured.ts";
 import { CASES as SQLITE_CASES } from "../cases/registry.ts";
+import { CASES as REDIS_CASES } from "../redis/registry.ts";
 
-/** A row on SQLite, or on PostgreSQL. */
+/** A row on SQLite, on PostgreSQL, or on Redis. */
 export type PoolCase = Omit<BenchCase, "load"> &
   (
-    | { readonly on: "sqlite"; readonly load: () => Promise<RunCase> }
+    | { readonly on: "sqlite" | "redis"; readonly load: () => Promise<RunCase> }
     | { readonly on: "postgres"; readonly load: () => Promise<RunPostgres> }
   );
 
@@ -112,6 +113,8 @@ export const CASES: readonly PoolCase[] = [
   },
   postgresPeer("graphile"),
   postgresPeer("pg-boss"),
+  postgresPeer("bullmq-pg"),
+  ...REDIS_CASES.map((row) => ({ ...row, on: "redis" as const })),
   {
     name: "pg-tasks-on-complete-batch",
     title: "PostgreSQL: onCompleteBatch",

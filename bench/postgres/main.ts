@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import { stderr, stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import { describeMachine } from "../harness/machine.ts";
+import { runnable, skippedText } from "../harness/runnable.ts";
 import { ratiosTable } from "../harness/table.ts";
 import { measureOn } from "./measure-on.ts";
 import { CASES, caseNamed } from "./registry.ts";
@@ -26,12 +27,13 @@ export interface PostgresArguments {
 export async function benchPostgres(values: PostgresArguments): Promise<boolean> {
   const { quick, profile, dir: root } = values;
   const all = CASES.filter((row) => !(quick && row.fullOnly === true));
-  const cases = values.only.length === 0 ? all : values.only.map(caseNamed);
+  const asked = values.only.length === 0 ? all : values.only.map(caseNamed);
+  const { cases, skipped } = runnable(asked);
   const rounds = quick ? 3 : 5;
   const machine = describeMachine(root);
   const server = await startBenchServer(root);
   try {
-    say(JSON.stringify(server.facts));
+    say(`${skippedText(skipped)}${JSON.stringify(server.facts)}`);
     const startedAt = performance.now();
     const runs = await measureOn(server.withDatabases, cases, {
       rounds,
@@ -43,12 +45,13 @@ export async function benchPostgres(values: PostgresArguments): Promise<boolean>
     const measured = report(cases, runs);
     const seconds = Math.round((performance.now() - startedAt) / 1000);
     const mode = quick ? "quick" : "full";
-    const document = { ...measured, server: server.facts, machine, mode, rounds, seconds };
-    const text = `${JSON.stringify(document, null, 2)}\n`;
-    const facts = [server.facts, machine].map((known) => JSON.stringify(known));
+    const known = { server: server.facts, machine, mode, rounds, seconds };
+    const text = `${JSON.stringify({ ...measured, skipped, ...known }, null, 2)}\n`;
+    const facts = [server.facts, machine].map((one) => JSON.stringify(one));
     if (values.json) stdout.write(text);
     else {
-      stdout.write(`${[rowsTable(cases, measured), ratiosTable(measured), ...facts].join("\n")}\n`);
+      const tables = [rowsTable(cases, measured), ratiosTable(measured)];
+      stdout.write(`${[...tables, skippedText(skipped), ...facts].join("\n")}\n`);
     }
     if (!quick && values.only.length === 0) keep("postgres", text);
     return Object.values(measured.absolute).every((row) => !("failure" in row));

@@ -1,5 +1,6 @@
 /** Every row of `bench postgres`, in the order in which the rows of a round run. */
 import type { BenchCase } from "../harness/case.ts";
+import { CASES as REDIS_CASES } from "../redis/registry.ts";
 import type { RunPostgres } from "./measured.ts";
 
 export type PostgresCase = Omit<BenchCase, "load"> & {
@@ -74,6 +75,16 @@ export const CASES: readonly PostgresCase[] = [
     warmUp: 200,
     load: async () => (await import("./pg-boss.ts")).pgBossSend(64),
   },
+  {
+    name: "bullmq-pg",
+    title: "BullMQ on PostgreSQL: cycle",
+    quick: 2_000,
+    full: 10_000,
+    warmUp: 1_000,
+    fullOnly: true,
+    load: async () => (await import("../redis/bullmq.ts")).bullmqOnPostgres,
+  },
+  ...REDIS_CASES,
 ];
 
 /** The row with this name. Throws, and names the others, when there is none. */

@@ -1,7 +1,6 @@
 /** What a measurement has cost the server: WAL, commits, CPU, and how often it was asked. */
 import { readdirSync, readFileSync } from "node:fs";
 import pg from "pg";
-import type { ServerCost } from "../harness/case.ts";
 
 /** Clock ticks of `/proc` are 10 ms on every platform that has one. */
 const TICK_MS = 10;
@@ -52,7 +51,7 @@ export class ServerMeter {
   }
 
   /** Stops the watch. */
-  async stop(): Promise<ServerCost> {
+  async stop(): Promise<PostgresCost> {
     const roundTrips = statements - this.#before.statements;
     const after = await counters(this.#client, this.#postmaster);
     await this.#client.end();
@@ -64,6 +63,14 @@ export class ServerMeter {
       cpuMs: after.cpuMs === null || cpuMs === null ? null : after.cpuMs - cpuMs,
     };
   }
+}
+
+/** What a server of PostgreSQL tells, which is everything but the CPU of one that is elsewhere. */
+interface PostgresCost {
+  readonly walBytes: number;
+  readonly commits: number;
+  readonly roundTrips: number;
+  readonly cpuMs: number | null;
 }
 
 interface Counters {

@@ -30,11 +30,6 @@ export class PoolJournal {
     this.#write(["z zombie"]);
   }
 
-  /** `onCompleteBatch` was told of these. */
-  told(ids: readonly string[]): void {
-    this.#write(ids.map((id) => `c ${id}`));
-  }
-
   #write(lines: readonly string[]): void {
     writeSync(this.#file, lines.map((line) => `${line}\n`).join(""));
   }
@@ -43,7 +38,8 @@ export class PoolJournal {
 /** What all journals say together. */
 export interface PoolTold {
   readonly acknowledged: ReadonlySet<string>;
-  readonly told: ReadonlySet<string>;
+  /** Tasks of which a handler came to an end. */
+  readonly ended: ReadonlySet<string>;
   /** Handlers that were called, and those of tasks that had begun before. */
   readonly begun: number;
   readonly begunAgain: number;
@@ -63,7 +59,7 @@ interface Change {
 
 export function readPoolJournals(paths: readonly string[]): PoolTold {
   const acknowledged = new Set<string>();
-  const told = new Set<string>();
+  const ended = new Set<string>();
   const begun: string[] = [];
   const changes: Change[] = [];
   let zombies = 0;
@@ -74,13 +70,13 @@ export function readPoolJournals(paths: readonly string[]): PoolTold {
       const [kind, id = "", at = "", key = "-"] = line.split(" ");
       if (at !== "") last = Number(at);
       if (kind === "a") acknowledged.add(id);
-      else if (kind === "c") told.add(id);
       else if (kind === "z") zombies++;
       else if (kind === "b") {
         begun.push(id);
         running.set(id, key);
         changes.push({ at: last, by: 1, key });
       } else if (kind === "e") {
+        ended.add(id);
         changes.push({ at: last, by: -1, key: running.get(id) ?? "-" });
         running.delete(id);
       }
@@ -92,7 +88,7 @@ export function readPoolJournals(paths: readonly string[]): PoolTold {
   const ofKeys = [...keys].map((one) => mostAtOnce(changes.filter(({ key }) => key === one)));
   return {
     acknowledged,
-    told,
+    ended,
     begun: begun.length,
     begunAgain: begun.length - new Set(begun).size,
     mostRunning: mostAtOnce(changes),

@@ -2,9 +2,9 @@
 import { flushCompileCache } from "node:module";
 
 import { Batchwork, hasCode } from "batchwork";
-import { sqlite } from "batchwork/sqlite";
 import { sleep, systemClock } from "../../packages/batchwork/src/runtime/clock.ts";
 import { seededRandom } from "../../packages/batchwork/src/testing/random.ts";
+import { openStore } from "../stores.ts";
 import { ENGINE, SILENT } from "../work.ts";
 import type { Message, Orders } from "../worker.ts";
 import { PoolJournal } from "./journal.ts";
@@ -24,12 +24,11 @@ process.once("disconnect", () => process.exit());
 flushCompileCache();
 process.send?.("loaded");
 
-async function work({ place, journal, seed, backlogMax }: Orders): Promise<void> {
-  if (place.kind !== "sqlite") throw new Error("A pool's campaign runs on SQLite.");
+async function work({ place, journal, seed, canary, backlogMax }: Orders): Promise<void> {
   const log = new PoolJournal(journal);
   const random = seededRandom(seed);
-  const storage = sqlite({ path: place.path });
-  const engine = new Batchwork({ storage, logger: SILENT, ...ENGINE });
+  const store = openStore(place, canary);
+  const engine = new Batchwork({ storage: store.storage, logger: SILENT, ...ENGINE });
   const pool = definePool(engine, {
     run: async ({ flaky, ms }, ctx) => {
       const { id, serialKey, signal, attempt } = ctx;
@@ -41,16 +40,25 @@ async function work({ place, journal, seed, backlogMax }: Orders): Promise<void>
       log.ended(id);
       if (flaky && attempt === 1) throw new Error("fails the first time");
     },
-    told: (completions) => log.told(completions.map(({ id }) => id)),
+    told: async (completions, ctx) => {
+      const ids = completions.map(({ id }) => id);
+      await store.commit(ctx, ids, undefined);
+    },
   });
   process.on("message", (message: Message) => {
     if (message === "stop") {
-      void engine.stop().then(() => process.send?.("finished", () => process.disconnect()));
+      void stop();
     }
   });
   await engine.start();
   process.send?.("working");
   await produce(pool, log, backlogMax, random);
+
+  async function stop(): Promise<void> {
+    await engine.stop();
+    await store.close();
+    process.send?.("finished", () => process.disconnect());
+  }
 }
 
 async function produce(

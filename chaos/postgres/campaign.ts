@@ -134,7 +134,7 @@ async function drained(place: Place): Promise<void> {
 }
 
 /** What is still open when the server had the time to notice that all are gone. */
-async function settledDown(database: Database): Promise<number> {
+export async function settledDown(database: Database): Promise<number> {
   let open = 0;
   await within(NOTICED_MS, async () => (open = await database.open()) === 0);
   return open;

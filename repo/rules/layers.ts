@@ -31,7 +31,12 @@ const PORT = [
 ];
 
 /** What both databases share besides. */
-const BOTH = ["storage/promotion.ts", "storage/letters.ts", "storage/callback-chunks.ts"];
+const BOTH = [
+  "storage/promotion.ts",
+  "storage/promoted-tasks.ts",
+  "storage/letters.ts",
+  "storage/callback-chunks.ts",
+];
 
 /** The first that fits is taken. */
 const LAYERS: readonly Layer[] = [
@@ -51,7 +56,7 @@ const LAYERS: readonly Layer[] = [
     inside: ["core/", ...PORT, "storage/callback-chunks.ts", "storage/memory/"],
     outside: [],
   },
-  { folder: "storage/", inside: ["core/", ...PORT], outside: [] },
+  { folder: "storage/", inside: ["core/", ...PORT, "storage/promotion.ts"], outside: [] },
   {
     // The engine itself keeps `persist: false` batches in the memory storage.
     folder: "runtime/",

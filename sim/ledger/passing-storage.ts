@@ -1,5 +1,6 @@
 /** What one process asks of the shared storage that the ledger does not look at. */
 import type { SharedDefinition } from "../../packages/batchwork/src/core/definition.ts";
+import type { Amount } from "../../packages/batchwork/src/core/pending.ts";
 import type { Throttle } from "../../packages/batchwork/src/core/throttle.ts";
 import type { Agreement, Proposal } from "../../packages/batchwork/src/storage/definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../../packages/batchwork/src/storage/history.ts";
@@ -62,6 +63,10 @@ export class PassingStorage {
 
   throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
     return this.serially(async () => this.inner.throttledUntil(queue, throttle));
+  }
+
+  pending(queue: number): Promise<Amount> {
+    return this.serially(async () => this.inner.pending(queue));
   }
 
   running(queue: number): Promise<RunningBatch[]> {

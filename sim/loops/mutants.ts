@@ -3,6 +3,7 @@ import type { LoopLease } from "../../packages/batchwork/src/core/loop-transitio
 import type { LoopStorage } from "../../packages/batchwork/src/storage/loops.ts";
 import type { Storage } from "../../packages/batchwork/src/storage/storage.ts";
 import type { Rng } from "../rng.ts";
+import { overlay } from "../serial.ts";
 import type { LoopInvariant } from "./watch.ts";
 
 export interface LoopMutant {
@@ -13,25 +14,8 @@ export interface LoopMutant {
 }
 
 /** `inner`, with other loops. */
-function spoil(
-  inner: Storage,
-  change: (loops: LoopStorage) => Partial<LoopStorage>,
-  others: Partial<Storage> = {},
-): Storage {
-  const changes = change(inner.loops);
-  const loops = new Proxy(inner.loops, {
-    get: (target, key) => {
-      const value: unknown = Reflect.get(Object.hasOwn(changes, key) ? changes : target, key);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
-  return new Proxy(inner, {
-    get: (target, key) => {
-      if (key === "loops") return loops;
-      const value: unknown = Reflect.get(Object.hasOwn(others, key) ? others : target, key);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
+function spoil(inner: Storage, change: (loops: LoopStorage) => Partial<LoopStorage>): Storage {
+  return overlay(inner, { loops: overlay(inner.loops, change(inner.loops)) });
 }
 
 const ownedAreClaimed: LoopMutant = {

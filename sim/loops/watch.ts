@@ -8,6 +8,7 @@ import type {
 } from "../../packages/batchwork/src/storage/loops.ts";
 import type { Storage } from "../../packages/batchwork/src/storage/storage.ts";
 import type { ProcessClock } from "../scheduler.ts";
+import { overlay, SerialCalls } from "../serial.ts";
 
 /** What must hold of loops, at any time. */
 export type LoopInvariant =
@@ -37,16 +38,13 @@ interface Known {
 /** Thrown inside a transaction of a process that has just died: it rolls back. */
 const DIED = new Error("The process died.");
 
-/** What a call of a dead process comes to. */
-const NOTHING = Symbol("nothing");
-
 export class Watch {
   violation: LoopViolation | null = null;
   /** Steps that were written. */
   steps = 0;
   claims = 0;
   readonly #loops = new Map<number, Known>();
-  #line: Promise<unknown> = Promise.resolve();
+  readonly #calls = new SerialCalls();
 
   fail(invariant: LoopInvariant, detail: string): void {
     this.violation ??= { invariant, detail };
@@ -54,7 +52,7 @@ export class Watch {
 
   /** The storage of one process, watched. */
   over(inner: Storage, clock: ProcessClock): Storage {
-    const call = async <R>(run: () => Promise<R>): Promise<R> => this.#serially(clock, run);
+    const call = async <R>(run: () => Promise<R>): Promise<R> => this.#calls.call(clock, run);
     const loops = this.#watched(inner.loops, clock, call);
     const ended = (incarnations: readonly number[]): void => {
       for (const known of this.#loops.values()) {
@@ -75,16 +73,7 @@ export class Watch {
           ended([incarnation]);
         }),
     };
-    return new Proxy(inner, {
-      get: (target, key) => {
-        if (Object.hasOwn(changes, key)) return Reflect.get(changes, key) as unknown;
-        const value: unknown = Reflect.get(target, key);
-        if (typeof value !== "function") return value;
-        const method = value.bind(target) as (...args: unknown[]) => unknown;
-        if (key === "changed") return method;
-        return async (...args: unknown[]) => call(async () => method(...args));
-      },
-    });
+    return overlay(inner, changes, call);
   }
 
   #watched(
@@ -145,15 +134,7 @@ export class Watch {
           return lost;
         }),
     };
-    return new Proxy(inner, {
-      get: (target, key) => {
-        if (Object.hasOwn(changes, key)) return Reflect.get(changes, key) as unknown;
-        const value: unknown = Reflect.get(target, key);
-        if (typeof value !== "function") return value;
-        const method = value.bind(target) as (...args: unknown[]) => unknown;
-        return async (...args: unknown[]) => call(async () => method(...args));
-      },
-    });
+    return overlay(inner, changes, call);
   }
 
   #claimed({ claimed }: ClaimedLoops, incarnation: number): void {
@@ -203,20 +184,5 @@ export class Watch {
       this.#loops.set(loop, known);
     }
     return known;
-  }
-
-  /** What a dead process asks for never happens, and what it waits for never comes. */
-  async #serially<R>(clock: ProcessClock, run: () => Promise<R>): Promise<R> {
-    const mine = this.#line.then(async () => (clock.dead ? NOTHING : run()));
-    this.#line = mine.catch(() => undefined);
-    try {
-      const result = await mine;
-      if (!clock.dead && result !== NOTHING) return result;
-    } catch (error) {
-      if (!clock.dead) throw error;
-    }
-    return new Promise(() => {
-      // Never.
-    });
   }
 }

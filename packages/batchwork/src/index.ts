@@ -25,6 +25,7 @@ export type { Explanation, WaitsFor } from "./runtime/explain.ts";
 export type { BatchHistoryQuery, FinishedBatch } from "./runtime/history.ts";
 export type { Replayed } from "./runtime/replay.ts";
 export { QueueFullError } from "./core/pending.ts";
+export type { PendingState } from "./runtime/pending-state.ts";
 export type { BatchContext } from "./runtime/context.ts";
 export type { AsyncFacade, Facade, FacadeResult, FacadeStatement } from "./runtime/facade.ts";
 export type { AddResult } from "./runtime/intake.ts";

@@ -57,10 +57,18 @@ export class QueueFullError extends BatchworkError {
 
 /** Refuses what could never be stored, however long one waits. Throws `CALL_TOO_LARGE`. */
 export function checkFits(limit: PendingLimit, need: Amount): void {
-  if (fitsInto(limit, need)) return;
+  if (!fitsInto(limit, need)) throw neverFits(limit, need);
+}
+
+/** What a call is refused with; since it was taken in, the limit may have become too low for it. */
+export function refusalOf(limit: PendingLimit, room: Amount, need: Amount): BatchworkError {
+  return fitsInto(limit, need) ? new QueueFullError(limit, room, need) : neverFits(limit, need);
+}
+
+function neverFits(limit: PendingLimit, need: Amount): BatchworkError {
   const what = need.items > limit.items ? "items" : "bytes";
   const message =
     `One call of ${need[what]} ${what} never fits into maxPending.${what} (${limit[what]}): ` +
     "split it, or raise the limit.";
-  throw new BatchworkError("CALL_TOO_LARGE", message, { field: what, value: need[what] });
+  return new BatchworkError("CALL_TOO_LARGE", message, { field: what, value: need[what] });
 }

@@ -3,6 +3,12 @@ import * as field from "./fields.ts";
 import { group, invalidOption, orElse, readFields, type Spec } from "./fields.ts";
 import { CONCURRENCY_MAX, PARALLELISM_MAX, TASKS_AT_ONCE_MAX, WAIT_MS_MAX } from "./limits.ts";
 import { NO_RETRY, type TaskRetry } from "./pool-retry.ts";
+import {
+  completePending,
+  maxPending,
+  type MaxPending,
+  type PendingFields,
+} from "./pending-option.ts";
 import type { PoolSettings } from "./pool-settings.ts";
 import { completeRetry, retry } from "./retry-option.ts";
 import { standardSchema } from "./schema.ts";
@@ -24,6 +30,9 @@ export interface ResolvedPoolOptions {
   readonly concurrencyPerKey: number;
   /** `undefined` for no limit. */
   readonly throttle: Throttle | undefined;
+  /** `undefined` for no limit. */
+  readonly maxPending: MaxPending | undefined;
+  readonly version: number;
   readonly ttl: number;
   readonly keyTtlMs: number;
   readonly persist: boolean;
@@ -53,10 +62,14 @@ const DEAD_LETTER: Spec<{ enabled: boolean; onDead: unknown }> = {
   onDead: orElse(callable(), undefined),
 };
 
-interface PoolFields extends Omit<ResolvedPoolOptions, "retry" | "throttle" | "deadLetter"> {
+interface PoolFields extends Omit<
+  ResolvedPoolOptions,
+  "retry" | "throttle" | "maxPending" | "deadLetter"
+> {
   readonly handlers: object;
   readonly retry: unknown;
   readonly throttle: ThrottleFields;
+  readonly maxPending: PendingFields;
   readonly onComplete: unknown;
   readonly onCompleteBatch: unknown;
   readonly deadLetter: { readonly enabled: boolean; readonly onDead: unknown };
@@ -93,6 +106,8 @@ const POOL: Spec<PoolFields> = {
     1,
   ),
   throttle,
+  maxPending,
+  version: orElse(whole({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, unit: "version" }), 1),
   ttl: orElse(keepMs, DAY_MS),
   keyTtlMs: orElse(keepMs, DAY_MS),
   persist: orElse(flag(), true),
@@ -137,6 +152,8 @@ export function resolvePoolOptions(
     timeout: fields.timeout,
     concurrencyPerKey: fields.concurrencyPerKey,
     throttle: completeThrottle(subject, fields.throttle, options.throttle !== undefined),
+    maxPending: completePending(subject, fields.maxPending, options.maxPending !== undefined),
+    version: fields.version,
     ttl: fields.ttl,
     keyTtlMs: fields.keyTtlMs,
     persist: fields.persist,

@@ -1,5 +1,5 @@
 /** Every option of a pool and of a call of it that is data: meaning, unit, range and default. */
-import type { ThrottleOptions } from "./settings.ts";
+import type { PendingOptions, ThrottleOptions } from "./settings.ts";
 
 /** How often, and when, a task that failed is tried again. */
 export interface PoolRetry {
@@ -63,6 +63,17 @@ export interface PoolSettings {
    */
   readonly throttle?: ThrottleOptions;
   /**
+   * Limits how much may be pending, over all processes: tasks that wait, are delayed, run or are to
+   * be tried again. A task counts until it is settled. Default: no limit.
+   */
+  readonly maxPending?: PendingOptions;
+  /**
+   * Of what processes have to agree on: `throttle` and `maxPending`. Where definitions of one name
+   * differ, the highest version counts in all processes, and of equal ones the latest. 1 or more.
+   * Default 1.
+   */
+  readonly version?: number;
+  /**
    * How long the result of a task is kept after it ended, ms: 0 keeps none, `Infinity` keeps all.
    * 0 to 31,536,000,000 (365 days). Default 86,400,000 (one day).
    */
@@ -71,7 +82,8 @@ export interface PoolSettings {
   readonly keyTtlMs?: number;
   /**
    * True keeps tasks in the engine's storage. False keeps them in this process's memory: faster,
-   * and gone when the process dies. Default true.
+   * and gone when the process dies. Tasks that may start run before `stop()` ends, within its
+   * grace; later ones are lost. Default true.
    */
   readonly persist?: boolean;
   /** Words to find the pool by, as for batches. At most 64. Default none. */

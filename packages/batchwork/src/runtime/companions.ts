@@ -19,6 +19,8 @@ export interface Companion {
   lose(code: "LEASE_LOST" | "STOPPED", message: string): void;
   /** A beat has passed; with `doubt`, leases are to be compared with those stored. */
   beat(doubt: boolean): void;
+  /** True while something runs, or would start by itself within that time. Default: never. */
+  unfinished?(withinMs: number): Promise<boolean>;
   /** Begins nothing more; resolves when what runs has ended, or `graceMs` passed. */
   drain(graceMs: number): Promise<void>;
   /** Ends. What it still holds is given back after it. */
@@ -61,6 +63,11 @@ export class Companions implements Companion {
 
   beat(doubt: boolean): void {
     for (const one of this.#all) one.beat(doubt);
+  }
+
+  async unfinished(withinMs: number): Promise<boolean> {
+    for (const one of this.#all) if ((await one.unfinished?.(withinMs)) === true) return true;
+    return false;
   }
 
   async drain(graceMs: number): Promise<void> {

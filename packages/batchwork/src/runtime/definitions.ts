@@ -27,7 +27,8 @@ export class Definitions implements Companion {
   }
 
   async ready(): Promise<void> {
-    const queues = this.#queues.filter((queue) => !this.#proposed.has(queue));
+    // Those that came while the storage was opened have no id yet: it is asked for them next.
+    const queues = this.#queues.filter((queue) => queue.id > 0 && !this.#proposed.has(queue));
     if (queues.length === 0) return;
     const proposals = queues.map(({ id, definition }) => ({ queue: id, ...definition }));
     const agreements = await this.#storage.propose(proposals);

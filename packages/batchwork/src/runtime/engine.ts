@@ -222,7 +222,8 @@ export class Batchwork {
    * Takes no new items and claims no new batches, waits for running handlers (up to `graceMs`),
    * then aborts those that are left through `ctx.signal`, gives their batches back and closes the
    * storage. Nothing counts as an attempt. Items of `persist: false` batches are handed over first,
-   * within the same grace. Legal twice, and before `start()`.
+   * and tasks of such pools run that may start by then, within the same grace. Legal twice, and
+   * before `start()`.
    */
   stop(options: StopOptions = {}): Promise<void> {
     this.#stopped ??= this.#stop(options.graceMs ?? GRACE_DEFAULT_MS);

@@ -1,6 +1,7 @@
 /** Why nothing is handed over yet, and when it will be. */
 import type { QueueCounts } from "../storage/storage.ts";
 import { historyOf, type FinishedBatch } from "./history.ts";
+import { fullText, pendingState, type PendingState } from "./pending-state.ts";
 import type { Queue } from "./queue.ts";
 import type { Runner } from "./runner.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -44,6 +45,8 @@ export interface Explanation {
    * or when that depends on something other than time.
    */
   readonly nextFlushAt: Date | null;
+  /** How much is pending of what may be; `null` without `maxPending`. */
+  readonly pending: PendingState | null;
   /** The same as a sentence. For people: it may be worded otherwise in any version. */
   readonly text: string;
   /** The last five batches that are over, newest first. */
@@ -90,9 +93,10 @@ export async function explain(
     state: runner.processState(),
   });
   const what = whatWaits(queue, counts, group);
-  const text = why === "" ? `${what}.` : `${what}: ${why}.`;
+  const pending = await pendingState(runner, queue, queue);
+  const text = (why === "" ? `${what}.` : `${what}: ${why}.`) + fullText(pending, "items");
   const nextFlushAt = at === null ? null : new Date(at);
-  return { waiting, groups, paused, waitsFor, nextFlushAt, text, lastFlushes };
+  return { waiting, groups, paused, waitsFor, nextFlushAt, pending, text, lastFlushes };
 }
 
 interface Facts {

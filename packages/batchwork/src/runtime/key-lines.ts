@@ -1,17 +1,17 @@
 /** Who adds which key: of calls that have a key in common, one at a time is on its way. */
-import type { KeyedCall, KeyedQueue } from "./keyed-call.ts";
+import type { KeyedCall } from "./keyed-call.ts";
 
 export class KeyLines {
   readonly #lines = new Map<object, Map<string, KeyedCall[]>>();
 
   /** The call that is on its way with this key. */
-  first(queue: KeyedQueue, key: string): KeyedCall | undefined {
-    return this.#lines.get(scopeOf(queue))?.get(key)?.[0];
+  first(scope: object, key: string): KeyedCall | undefined {
+    return this.#lines.get(scope)?.get(key)?.[0];
   }
 
   /** Stands in line for all keys of the call. True when it need not wait. */
   enter(call: KeyedCall): boolean {
-    const scope = scopeOf(call.queue);
+    const { scope } = call;
     let lines = this.#lines.get(scope);
     if (lines === undefined) this.#lines.set(scope, (lines = new Map<string, KeyedCall[]>()));
     for (const key of call.keys) {
@@ -24,7 +24,7 @@ export class KeyLines {
 
   /** Leaves all lines, being first in each. Returns who need not wait any longer. */
   leave(call: KeyedCall): KeyedCall[] {
-    const lines = this.#lines.get(scopeOf(call.queue));
+    const lines = this.#lines.get(call.scope);
     const behind = new Set<KeyedCall>();
     for (const key of call.keys) {
       const line = lines?.get(key) as KeyedCall[];
@@ -37,10 +37,6 @@ export class KeyLines {
   }
 
   #isFirst(call: KeyedCall): boolean {
-    return call.keys.every((key) => this.first(call.queue, key) === call);
+    return call.keys.every((key) => this.first(call.scope, key) === call);
   }
-}
-
-function scopeOf(queue: KeyedQueue): object {
-  return queue.keyScope ?? queue;
 }

@@ -2,9 +2,10 @@
 import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend, KeyedChunk, KeyedItem } from "../core/keyed.ts";
 import { itemId } from "../core/members.ts";
-import { QueueFullError, type Amount } from "../core/pending.ts";
+import { fitsInto, refusalOf, type Amount } from "../core/pending.ts";
 import type { AddResult, IntakeItem } from "./intake.ts";
-import { OpenChunk, type ChunkQueue, type LandedChunk } from "./open-chunk.ts";
+import type { LimitedQueue } from "./limited-intake.ts";
+import { OpenChunk, type LandedChunk } from "./open-chunk.ts";
 
 /** An item with the key it is stored under. */
 export interface KeyedIntakeItem extends IntakeItem {
@@ -15,10 +16,8 @@ export interface KeyedIntakeItem extends IntakeItem {
 }
 
 /** What a keyed append needs to know of its queue. */
-export interface KeyedQueue extends ChunkQueue {
+export interface KeyedQueue extends LimitedQueue {
   readonly keyTtlMs: number;
-  /** What keys are unique in, where several of these stand for one queue. Default: itself. */
-  readonly keyScope?: object;
 }
 
 /** What a queue without a limit has room for. */
@@ -65,6 +64,17 @@ export class KeyedCall {
     this.promise.catch(() => undefined);
   }
 
+  /** What it has in common with other calls of its queue. */
+  get scope(): object {
+    return this.queue.scope ?? this.queue;
+  }
+
+  /** True where it may wait for room that it needs. */
+  mayWait(need: Amount): boolean {
+    const { maxPending } = this.queue;
+    return maxPending?.policy === "wait" && fitsInto(maxPending, need);
+  }
+
   /** True for two calls of one item each, with the same key and content. */
   equals({ queue, items }: KeyedCall): boolean {
     const [mine, theirs] = [this.items[0], items[0]];
@@ -92,7 +102,7 @@ export class KeyedCall {
     if (answer.kind === "conflict") throw conflict(answer.key);
     if (answer.kind === "busy") throw busy();
     if (answer.kind === "full") {
-      throw new QueueFullError(this.queue.maxPending ?? NO_LIMIT, answer.room, answer.need);
+      throw refusalOf(this.queue.maxPending ?? NO_LIMIT, answer.room, answer.need);
     }
     const told = new Set<number>();
     return this.#places.map((n): AddResult => {

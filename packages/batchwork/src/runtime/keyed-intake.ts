@@ -4,13 +4,13 @@
  * go one after the other.
  */
 import type { Timer } from "../core/clock.ts";
-import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer } from "../core/keyed.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { AddResult } from "./intake.ts";
 import { checkFits } from "../core/pending.ts";
 import { KeyLines } from "./key-lines.ts";
 import { KeyedCall, KeyedRequest, type KeyedIntakeItem, type KeyedQueue } from "./keyed-call.ts";
+import { stopped } from "./limited-intake.ts";
 import type { LandedChunk } from "./open-chunk.ts";
 import type { Soon } from "./soon.ts";
 
@@ -38,6 +38,8 @@ export class KeyedIntake {
   #committing = false;
   /** Calls that wait for room in their queues. */
   #full: KeyedCall[] = [];
+  /** The same, and those of them that are just being tried again. */
+  readonly #withoutRoom = new Set<KeyedCall>();
   #awaitingRoom = false;
   /** Calls that wait for transactions of others. */
   readonly #busy: KeyedCall[] = [];
@@ -69,7 +71,7 @@ export class KeyedIntake {
       checkFits(queue.maxPending, { items: call.items.length, bytes: call.bytes });
     }
     const [key] = call.keys;
-    const ahead = key === undefined ? undefined : this.#lines.first(queue, key);
+    const ahead = key === undefined ? undefined : this.#lines.first(call.scope, key);
     if (ahead?.equals(call) === true) {
       return (await ahead.promise).map(({ id }) => ({ id, duplicate: true }));
     }
@@ -99,6 +101,11 @@ export class KeyedIntake {
     const { append } = new KeyedRequest([call]);
     const [answer] = await this.#storage.appendKeyedWithin(tx, append);
     return call.results(answer as KeyedAnswer);
+  }
+
+  /** How many calls wait for room. `scope`: that of their queue. */
+  waiting(scope: object): number {
+    return [...this.#withoutRoom].filter((call) => call.scope === scope).length;
   }
 
   /**
@@ -184,13 +191,9 @@ export class KeyedIntake {
       this.#retryLater();
       return;
     }
-    if (answer.kind === "full" && call.queue.maxPending?.policy === "wait") {
-      if (this.#closed) {
-        this.#giveUp(call);
-        return;
-      }
-      this.#full.push(call);
-      void this.#waitForRoom();
+    if (answer.kind === "full" && call.mayWait(answer.need)) {
+      if (this.#closed) this.#giveUp(call);
+      else this.#waitForRoom(call);
       return;
     }
     call.answer(answer);
@@ -202,8 +205,13 @@ export class KeyedIntake {
     this.#leave(call);
   }
 
-  async #waitForRoom(): Promise<void> {
-    if (this.#awaitingRoom) return;
+  #waitForRoom(call: KeyedCall): void {
+    this.#full.push(call);
+    this.#withoutRoom.add(call);
+    if (!this.#awaitingRoom) void this.#awaitRoom();
+  }
+
+  async #awaitRoom(): Promise<void> {
     this.#awaitingRoom = true;
     for (let asked = 0; this.#full.length > 0; asked++) {
       await this.#news(asked);
@@ -216,6 +224,7 @@ export class KeyedIntake {
 
   /** Who waited for one of its keys may go. */
   #leave(call: KeyedCall): void {
+    this.#withoutRoom.delete(call);
     for (const next of this.#lines.leave(call)) this.#enqueue(next);
   }
 
@@ -236,8 +245,4 @@ export class KeyedIntake {
     this.#retrying = undefined;
     if (this.#busy.length > 0) this.#retryLater();
   }
-}
-
-function stopped(): BatchworkError {
-  return new BatchworkError("STOPPED", "The engine is stopped: the item was not stored.");
 }

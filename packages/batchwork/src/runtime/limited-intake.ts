@@ -11,6 +11,7 @@ import {
   NOTHING,
   plus,
   QueueFullError,
+  refusalOf,
   type Amount,
 } from "../core/pending.ts";
 import type { MaxPending } from "../core/pending-option.ts";
@@ -21,6 +22,15 @@ import type { Soon } from "./soon.ts";
 
 /** A commit grows no larger than this. */
 const COMMIT_ITEMS_MAX = 20_000;
+
+/** What a limited intake needs to know of a queue. */
+export interface LimitedQueue extends ChunkQueue {
+  /**
+   * Where several of these stand for one queue: what they have in common. Its calls wait in one
+   * line, and its keys are unique in it. Default: itself.
+   */
+  readonly scope?: object;
+}
 
 /** The chunks of one commit. */
 export interface SharedChunks {
@@ -44,13 +54,15 @@ export interface LimitedIntakeParts {
 }
 
 class Call {
+  readonly queue: LimitedQueue;
   readonly items: readonly IntakeItem[];
   readonly need: Amount;
   readonly promise: Promise<AddResult[]>;
   resolve!: (results: AddResult[]) => void;
   reject!: (error: unknown) => void;
 
-  constructor(items: readonly IntakeItem[]) {
+  constructor(queue: LimitedQueue, items: readonly IntakeItem[]) {
+    this.queue = queue;
     this.items = items;
     this.need = needOf(items);
     this.promise = new Promise((resolve, reject) => {
@@ -63,10 +75,12 @@ class Call {
 }
 
 interface Line {
-  readonly queue: ChunkQueue;
+  readonly scope: object;
   readonly calls: Call[];
   /** True while the first of them waits for room. */
   full: boolean;
+  /** How often there was none for the first of them. */
+  asked: number;
 }
 
 /** What items need of a limit. */
@@ -78,7 +92,7 @@ function needOf(items: readonly IntakeItem[]): Amount {
 
 export class LimitedIntake {
   readonly #parts: LimitedIntakeParts;
-  readonly #lines = new Map<ChunkQueue, Line>();
+  readonly #lines = new Map<object, Line>();
   readonly #waiting: (() => void)[] = [];
   #closed = false;
 
@@ -87,15 +101,22 @@ export class LimitedIntake {
   }
 
   /** Stores the items of a call, all of them or none. Resolves after the commit. */
-  async add(queue: ChunkQueue, items: readonly IntakeItem[]): Promise<AddResult[]> {
+  async add(queue: LimitedQueue, items: readonly IntakeItem[]): Promise<AddResult[]> {
     if (this.#closed) throw stopped();
     if (items.length === 0) return [];
-    const call = new Call(items);
+    const call = new Call(queue, items);
     if (queue.maxPending !== undefined) checkFits(queue.maxPending, call.need);
-    const line = this.#lines.get(queue);
+    const scope = queue.scope ?? queue;
+    const line = this.#lines.get(scope);
     if (line !== undefined) line.calls.push(call);
-    else this.#begin({ queue, calls: [call], full: false });
+    else this.#begin({ scope, calls: [call], full: false, asked: 0 });
     return call.promise;
+  }
+
+  /** How many calls wait: for room, or behind one that does. `scope`: that of their queue. */
+  waiting(scope: object): number {
+    const line = this.#lines.get(scope);
+    return line === undefined || line.asked === 0 ? 0 : line.calls.length;
   }
 
   /** Resolves when what was added before is stored, was refused, or waits for room. */
@@ -117,25 +138,24 @@ export class LimitedIntake {
   }
 
   #begin(line: Line): void {
-    this.#lines.set(line.queue, line);
+    this.#lines.set(line.scope, line);
     this.#parts.soon.run(() => void this.#run(line));
   }
 
   async #run(line: Line): Promise<void> {
-    let asked = 0;
     while (line.calls.length > 0) {
-      if (await this.#commit(line)) asked = 0;
+      if (await this.#commit(line)) line.asked = 0;
       else if (this.#closed) for (const call of line.calls.splice(0)) call.reject(stopped());
-      else await this.#waitForRoom(line, asked++);
+      else await this.#waitForRoom(line);
     }
-    this.#lines.delete(line.queue);
+    this.#lines.delete(line.scope);
     this.#changed();
   }
 
-  async #waitForRoom(line: Line, nth: number): Promise<void> {
+  async #waitForRoom(line: Line): Promise<void> {
     line.full = true;
     this.#changed();
-    await this.#parts.news(nth);
+    await this.#parts.news(line.asked++);
     line.full = false;
   }
 
@@ -151,15 +171,16 @@ export class LimitedIntake {
       await ready();
       for (;;) {
         const chunks = this.#parts.newChunks();
-        const results = calls.map(({ items }) => chunks.putAll(line.queue, items));
+        const results = calls.map(({ queue, items }) => chunks.putAll(queue, items));
         try {
           chunks.appended(await storage.append(chunks.sealed(storage.payload)));
         } catch (error) {
-          const { maxPending } = line.queue;
+          const { maxPending } = (calls[0] as Call).queue;
           if (!(error instanceof QueueFullError) || maxPending === undefined) throw error;
+          const [first] = calls;
           calls = choose(line.calls, calls, error.room, maxPending);
           if (calls.length > 0) continue;
-          return maxPending.policy === "reject";
+          return line.calls[0] !== first;
         }
         appended(chunks.chunks);
         remove(line.calls, calls);
@@ -195,10 +216,10 @@ function choose(
     if (fitsInto(left, need)) {
       chosen.push(call);
       left = minus(left, need);
-    } else if (maxPending.policy === "wait") break;
+    } else if (maxPending.policy === "wait" && fitsInto(maxPending, need)) break;
     else {
       remove(line, [call]);
-      call.reject(new QueueFullError(maxPending, left, need));
+      call.reject(refusalOf(maxPending, left, need));
     }
   }
   return chosen;
@@ -209,6 +230,7 @@ function remove(line: Call[], calls: readonly Call[]): void {
   line.splice(0, line.length, ...line.filter((call) => !gone.has(call)));
 }
 
-function stopped(): BatchworkError {
+/** What is refused, or given up, once the engine stops. */
+export function stopped(): BatchworkError {
   return new BatchworkError("STOPPED", "The engine is stopped: the item was not stored.");
 }

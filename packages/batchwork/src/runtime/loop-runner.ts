@@ -2,15 +2,16 @@
  * Claims loops that are due and runs them: the owner of a loop works until it has given the loop
  * back, and this process owns no more of a definition at a time than it has hands for.
  */
-import { BatchworkError, hasCode } from "../core/errors.ts";
+import { BatchworkError } from "../core/errors.ts";
 import type { LoopLease } from "../core/loop-transitions.ts";
 import type { ClaimedLoops, LoopRow, NewLoop } from "../storage/loops.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Companion } from "./companions.ts";
 import { trouble } from "./observation.ts";
 import type { LandedChunk } from "./open-chunk.ts";
+import { Rounds } from "./rounds.ts";
 import { waitWhile } from "./shutdown.ts";
-import { troubleDelayMs } from "./storage-trouble.ts";
+import { StorageTrouble } from "./storage-trouble.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Signal, Wake } from "./wake.ts";
 
@@ -71,21 +72,24 @@ export class LoopRunner implements Companion {
   readonly #definitions: LoopDefinition[] = [];
   readonly #runs = new Map<number, Run>();
   readonly #wake: Wake;
+  readonly #trouble: StorageTrouble;
+  readonly #rounds: Rounds;
   readonly #ended = new Signal();
   #state: "idle" | "started" | "stopping" | "stopped" = "idle";
   #made = 0;
-  #ticking: Promise<void> | undefined;
-  #again = false;
-  #failures = 0;
   /** After a run that rejected nothing is claimed before, in monotonic time. */
   #restUntil = Number.NEGATIVE_INFINITY;
-  /** Loops may be stored as ours that nobody here knows of. */
-  #doubt = false;
 
   constructor(host: LoopHost, around: Surroundings) {
     this.#host = host;
     this.#around = around;
-    this.#wake = new Wake(around.clock, () => void this.#tickSafely());
+    this.#rounds = new Rounds(around, {
+      active: () => this.#state === "started" && this.#definitions.length > 0,
+      round: async () => this.#round(),
+      failed: "A look for loops failed.",
+    });
+    this.#wake = new Wake(around.clock, () => void this.#rounds.tickSafely());
+    this.#trouble = new StorageTrouble(around, (ms) => this.#wake.within(ms));
     around.gate.whenFree(this, () => this.#wake.now());
   }
 
@@ -147,17 +151,8 @@ export class LoopRunner implements Companion {
     return chunks;
   }
 
-  async tick(): Promise<void> {
-    if (this.#ticking !== undefined) {
-      this.#again = true;
-      return this.#ticking;
-    }
-    this.#ticking = this.#rounds();
-    try {
-      await this.#ticking;
-    } finally {
-      this.#ticking = undefined;
-    }
+  tick(): Promise<void> {
+    return this.#rounds.tick();
   }
 
   lose(code: "LEASE_LOST" | "STOPPED", message: string): void {
@@ -166,7 +161,7 @@ export class LoopRunner implements Companion {
 
   beat(doubt: boolean): void {
     if (!doubt || this.#definitions.length === 0) return;
-    this.#doubt = true;
+    this.#trouble.doubt = true;
     this.#wake.now();
   }
 
@@ -181,15 +176,7 @@ export class LoopRunner implements Companion {
   async close(): Promise<void> {
     this.#state = "stopped";
     this.#wake.stop();
-    await this.#ticking?.catch(() => undefined);
-  }
-
-  async #rounds(): Promise<void> {
-    do {
-      this.#again = false;
-      if (this.#state !== "started" || this.#definitions.length === 0) return;
-      await this.#round();
-    } while (this.#again);
+    await this.#rounds.ended();
   }
 
   async #round(): Promise<void> {
@@ -203,7 +190,7 @@ export class LoopRunner implements Companion {
     }
     try {
       if (this.#made < this.#definitions.length) await this.defined();
-      if (this.#doubt) await this.#reconcile();
+      if (this.#trouble.doubt) await this.#reconcile();
       if (!gate.isOpenFor(this)) return;
       const { incarnation, storage } = this.#host;
       const takes = this.#definitions.map((definition) => {
@@ -211,16 +198,11 @@ export class LoopRunner implements Companion {
       });
       if (takes.every(({ limit }) => limit === 0)) return;
       const claimed = await storage.loops.claim({ incarnation, takes });
-      this.#failures = 0;
+      this.#trouble.over();
       for (const loop of claimed.claimed) this.#run(loop);
       this.#lookAgain(claimed);
     } catch (error) {
-      this.#failures++;
-      if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
-      const delayMs = troubleDelayMs(this.#failures, clock.random());
-      const message = "Claiming loops failed; trying again.";
-      trouble(this.#around, "warn", message, { error, delayMs });
-      this.#wake.within(delayMs);
+      this.#trouble.failed(error, "Claiming loops failed; trying again.");
     }
   }
 
@@ -266,9 +248,7 @@ export class LoopRunner implements Companion {
         const { kind, name, part } = loop;
         const message = "A loop stopped unexpectedly; it is given back.";
         trouble(this.#around, "error", message, { error, kind, name, part });
-        const { clock } = this.#around;
-        this.#failures++;
-        this.#restUntil = clock.monotonicMs() + troubleDelayMs(this.#failures, clock.random());
+        this.#restUntil = this.#around.clock.monotonicMs() + this.#trouble.delayMs();
       }
       await this.#giveBack(lease);
     }
@@ -282,7 +262,7 @@ export class LoopRunner implements Companion {
     try {
       await this.#host.storage.loops.release([lease]);
     } catch {
-      this.#doubt = true;
+      this.#trouble.doubt = true;
     }
   }
 
@@ -299,14 +279,6 @@ export class LoopRunner implements Companion {
       if (run?.lease.token !== token) continue;
       run.signal.abort(new BatchworkError("LEASE_LOST", "Another process has this loop."));
     }
-    this.#doubt = false;
-  }
-
-  async #tickSafely(): Promise<void> {
-    try {
-      await this.tick();
-    } catch (error) {
-      trouble(this.#around, "error", "A look for loops failed.", { error });
-    }
+    this.#trouble.doubt = false;
   }
 }

@@ -98,6 +98,8 @@ export class PoolBuilder {
     if (known !== undefined) return known;
     const loop = new PoolRunner(runner, around, (pool, ended) => {
       this.#results.get(pool)?.settled(ended);
+      if (pool.queue.onDead === undefined) return;
+      if (ended.some(({ verdict }) => verdict.kind === "dead")) runner.buried();
     });
     this.#loops.set(runner, loop);
     runner.companions.add(loop);
@@ -143,6 +145,7 @@ function queueOptions(name: string): QueueOptions {
 }
 
 /** What a pool and its queue have in common. */
-function sharedOf({ throttle, keyTtlMs, tags }: ResolvedPoolOptions): Partial<QueueOptions> {
-  return { throttle, keyTtlMs, tags };
+function sharedOf(options: ResolvedPoolOptions): Partial<QueueOptions> {
+  const { throttle, maxPending, version, keyTtlMs, tags } = options;
+  return { throttle, maxPending, version, keyTtlMs, tags };
 }

@@ -1,6 +1,7 @@
 /** Counts of a pool, and why what waits has not started yet. */
 import type { PoolCounts } from "../storage/pools.ts";
 import type { ProcessState } from "./explain.ts";
+import { fullText, pendingState, type PendingState } from "./pending-state.ts";
 import type { Runner } from "./runner.ts";
 import type { TaskQueue } from "./task-queue.ts";
 
@@ -48,6 +49,8 @@ export interface PoolExplanation {
   readonly waitsFor: PoolWaitsFor;
   /** When the next task starts where only time holds it up; `null` otherwise. */
   readonly nextStartAt: Date | null;
+  /** How much is pending of what may be; `null` without `maxPending`. */
+  readonly pending: PendingState | null;
   /** The same as a sentence. For people: it may be worded otherwise in any version. */
   readonly text: string;
   readonly stats: PoolStats;
@@ -66,14 +69,15 @@ export async function statsOf(runner: Runner, pool: TaskQueue): Promise<PoolStat
 
 export async function explainPool(runner: Runner, pool: TaskQueue): Promise<PoolExplanation> {
   const stats = await statsOf(runner, pool);
-  const { throttle } = pool.options;
+  const { throttle } = pool.queue;
   const until =
     throttle === undefined ? null : await runner.storage.throttledUntil(pool.id, throttle);
   const [waitsFor, why, at] = reasonOf({ pool, stats, until, state: runner.processState() });
   const { waiting, delayed, running } = stats;
   const what = `${waiting} may start, ${delayed} later, ${running} running`;
-  const text = why === "" ? `${what}.` : `${what}: ${why}.`;
-  return { waitsFor, nextStartAt: at === null ? null : new Date(at), text, stats };
+  const pending = await pendingState(runner, pool.queue, pool);
+  const text = (why === "" ? `${what}.` : `${what}: ${why}.`) + fullText(pending, "tasks");
+  return { waitsFor, nextStartAt: at === null ? null : new Date(at), pending, text, stats };
 }
 
 interface Facts {

@@ -5,6 +5,7 @@ import type { Clock } from "../core/clock.ts";
 import { BatchworkError } from "../core/errors.ts";
 import { laneName } from "../core/lane.ts";
 import { CHUNK_ITEMS_MAX } from "../core/limits.ts";
+import type { MaxPending } from "../core/pending-option.ts";
 import { resolveTaskOptions, type ResolvedTaskOptions } from "../core/task-options.ts";
 import type { StoredTask } from "../core/task.ts";
 import { checkCallBytes, checkCallItems, checkKey } from "./add-options.ts";
@@ -39,8 +40,12 @@ export class TaskRoute implements KeyedQueue {
     return this.pool.options.keyTtlMs;
   }
 
-  /** Keys are those of the pool, whenever its tasks start. */
-  get keyScope(): object {
+  get maxPending(): MaxPending | undefined {
+    return this.pool.queue.maxPending;
+  }
+
+  /** Keys are those of the pool, and who waits for room waits in one line, whatever the start. */
+  get scope(): object {
     return this.pool;
   }
 }
@@ -86,8 +91,12 @@ export class TaskIntake {
     const { validation } = this.#pool.handlers.named(name);
     if (validation !== undefined) await validation.check([args]);
     const { value, bytes } = this.#entrance.accept(taskOf(name, args));
-    const { id } = await this.#runner.intake.add(this.#now, NO_LANE, value, bytes);
-    return id;
+    const { intake } = this.#runner;
+    if (this.#now.maxPending === undefined) {
+      return (await intake.add(this.#now, NO_LANE, value, bytes)).id;
+    }
+    const [result] = await intake.limited.add(this.#now, [{ group: NO_LANE, value, bytes }]);
+    return (result as AddResult).id;
   }
 
   async many(
@@ -107,9 +116,7 @@ export class TaskIntake {
         : intake.keyed.addWithin(route, keyed, options.tx));
       this.#committing(route);
     } else {
-      results = await (keyed === undefined
-        ? intake.addBulk(route, items)
-        : intake.keyed.add(route, keyed));
+      results = await this.#store(route, items, keyed);
     }
     return results.map(({ id }) => id);
   }
@@ -130,6 +137,17 @@ export class TaskIntake {
         : intake.keyed.addInside(route, keyed, options.tx);
     this.#committing(route);
     return results.map(({ id }) => id);
+  }
+
+  async #store(
+    route: TaskRoute,
+    items: readonly IntakeItem[],
+    keyed: readonly KeyedIntakeItem[] | undefined,
+  ): Promise<AddResult[]> {
+    const { intake } = this.#runner;
+    if (keyed !== undefined) return intake.keyed.add(route, keyed);
+    if (route.maxPending !== undefined) return intake.limited.add(route, items);
+    return intake.addBulk(route, items);
   }
 
   #accept(

@@ -2,19 +2,18 @@
  * The loop of the pools of one storage: settle tasks that ended, claim others, run them. It keeps
  * to the lease of the process, and to its gate, as the loop of the batches does.
  */
-import { hasCode } from "../core/errors.ts";
 import type { Lease } from "../core/lease.ts";
 import type { ClaimedSlice, PoolExchanged, TaskSettlement } from "../storage/pools.ts";
 import type { Storage } from "../storage/storage.ts";
 import { turn } from "./clock.ts";
 import type { Companion } from "./companions.ts";
-import { trouble } from "./observation.ts";
 import type { LandedChunk } from "./open-chunk.ts";
 import { TaskRoute } from "./pool-intake.ts";
 import { tellAdded, tellSettled, tellStarted } from "./pool-observation.ts";
 import { PRESSURE_RETRY_MS } from "./pressure.ts";
-import { waitWhile } from "./shutdown.ts";
-import { troubleDelayMs } from "./storage-trouble.ts";
+import { Rounds } from "./rounds.ts";
+import { waitWhile, willRun } from "./shutdown.ts";
+import { StorageTrouble } from "./storage-trouble.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { TaskSlice, type EndedRun } from "./task-slice.ts";
 import type { TaskQueue } from "./task-queue.ts";
@@ -60,15 +59,14 @@ export class PoolRunner implements Companion {
   /** Those with tasks that are to be settled. */
   readonly #dirty = new Set<TaskSlice>();
   readonly #wake: Wake;
+  readonly #trouble: StorageTrouble;
+  readonly #rounds: Rounds;
   /** Told of each settlement. */
   readonly #settledTasks: (pool: TaskQueue, ended: readonly EndedRun[], slice: TaskSlice) => void;
   #state: "idle" | "started" | "stopping" | "stopped" = "idle";
   #defined = 0;
-  #ticking: Promise<void> | undefined;
-  #again = false;
-  #failures = 0;
-  /** Leases may be stored that nobody here knows of. */
-  #doubt = false;
+  /** Somebody may have canceled what runs here. */
+  #asks = false;
   /** Handlers that run, or are to begin. */
   #running = 0;
   /** Slices whose handlers are to be called. */
@@ -85,7 +83,13 @@ export class PoolRunner implements Companion {
     this.#host = host;
     this.#around = around;
     this.#settledTasks = settledTasks;
-    this.#wake = new Wake(around.clock, () => void this.#tickSafely());
+    this.#rounds = new Rounds(around, {
+      active: () => this.#state === "started" || this.#state === "stopping",
+      round: async () => this.#round(),
+      failed: "A look at the storage failed.",
+    });
+    this.#wake = new Wake(around.clock, () => void this.#rounds.tickSafely());
+    this.#trouble = new StorageTrouble(around, (ms) => this.#wake.within(ms));
     around.gate.whenFree(this, () => this.#wake.now());
   }
 
@@ -95,7 +99,8 @@ export class PoolRunner implements Companion {
   }
 
   async ready(): Promise<void> {
-    const pools = [...this.#pools];
+    // Those that came while the storage was opened have no id yet: they are defined next.
+    const pools = this.#pools.filter(({ id }) => id > 0);
     if (pools.length === this.#defined) return;
     await this.#host.storage.pools.define(
       pools.map(({ id: queue, callbacks, options }) => ({
@@ -139,17 +144,8 @@ export class PoolRunner implements Companion {
     this.#wake.within(within);
   }
 
-  async tick(): Promise<void> {
-    if (this.#ticking !== undefined) {
-      this.#again = true;
-      return this.#ticking;
-    }
-    this.#ticking = this.#rounds();
-    try {
-      await this.#ticking;
-    } finally {
-      this.#ticking = undefined;
-    }
+  tick(): Promise<void> {
+    return this.#rounds.tick();
   }
 
   lose(code: "LEASE_LOST" | "STOPPED", message: string): void {
@@ -158,9 +154,19 @@ export class PoolRunner implements Companion {
   }
 
   beat(doubt: boolean): void {
-    this.#doubt ||= doubt;
-    // Who canceled what runs here is told of at a look.
-    if (doubt || this.#slices.size > 0) this.#wake.now();
+    this.#trouble.doubt ||= doubt;
+    // Who canceled what runs here is told of at a look, also where there is no room for more.
+    this.#asks ||= this.#slices.size > 0;
+    if (doubt || this.#asks) this.#wake.now();
+  }
+
+  async unfinished(withinMs: number): Promise<boolean> {
+    const until = this.#around.clock.wallMs() + withinMs;
+    for (const { id, options } of this.#pools.filter((pool) => pool.id > 0)) {
+      const counts = await this.#host.storage.pools.counts(id);
+      if (willRun(counts, options.maxParallelism, until)) return true;
+    }
+    return false;
   }
 
   async drain(graceMs: number): Promise<void> {
@@ -175,7 +181,7 @@ export class PoolRunner implements Companion {
     this.#state = "stopped";
     this.#wake.stop();
     for (const { pressure } of this.#pools) pressure.stop();
-    await this.#ticking?.catch(() => undefined);
+    await this.#rounds.ended();
   }
 
   /** Tasks were committed: here there may be hands free for them. */
@@ -185,28 +191,12 @@ export class PoolRunner implements Companion {
     if (this.#state === "started") this.look(maxWaitMs);
   }
 
-  async #tickSafely(): Promise<void> {
-    try {
-      await this.tick();
-    } catch (error) {
-      trouble(this.#around, "error", "A look at the storage failed.", { error });
-    }
-  }
-
-  async #rounds(): Promise<void> {
-    do {
-      this.#again = false;
-      if (this.#state === "idle" || this.#state === "stopped") return;
-      await this.#round();
-    } while (this.#again);
-  }
-
   async #round(): Promise<void> {
-    if (this.#doubt) await this.#reconcile();
+    if (this.#trouble.doubt) await this.#trouble.settle(async () => this.#reconcile());
     try {
       await this.#host.ready();
     } catch (error) {
-      this.#failed(error);
+      this.#trouble.failed(error);
       return;
     }
     const { gate } = this.#around;
@@ -214,7 +204,8 @@ export class PoolRunner implements Companion {
     const pools = this.#pools.slice(0, this.#defined);
     const claims = pools.map((pool) => pool.claim(open));
     if (pools.some((pool) => pool.held() !== null)) this.#wake.within(PRESSURE_RETRY_MS);
-    if (this.#dirty.size === 0 && claims.every(({ limit }) => limit === 0)) return;
+    const isIdle = this.#dirty.size === 0 && claims.every(({ limit }) => limit === 0);
+    if (isIdle && !this.#asks) return;
     const taken = this.#take();
     const alone = open && gate.ask(this);
     let exchanged: PoolExchanged | undefined;
@@ -227,11 +218,12 @@ export class PoolRunner implements Companion {
         slice.giveBack(ended);
         if (slice.held) this.#dirty.add(slice);
       }
-      this.#failed(error);
+      this.#trouble.failed(error);
       gate.answer(this, false);
       return;
     }
-    this.#failures = 0;
+    this.#trouble.over();
+    this.#asks = false;
     this.#settled(taken, exchanged);
     this.#lookAgain(exchanged);
     this.#dispatch(exchanged);
@@ -365,24 +357,10 @@ export class PoolRunner implements Companion {
   async #reconcile(): Promise<void> {
     const known: Lease[] = [...this.#slices.values()].map(({ lease }) => lease);
     const { storage, incarnation } = this.#host;
-    try {
-      for (const { batch, token } of await storage.pools.reconcile(incarnation, known)) {
-        const slice = this.#slices.get(batch);
-        if (slice?.lease.token !== token) continue;
-        this.#lose(slice, "LEASE_LOST", "Another process has this task.");
-      }
-      this.#doubt = false;
-    } catch (error) {
-      this.#failed(error);
+    for (const { batch, token } of await storage.pools.reconcile(incarnation, known)) {
+      const slice = this.#slices.get(batch);
+      if (slice?.lease.token !== token) continue;
+      this.#lose(slice, "LEASE_LOST", "Another process has this task.");
     }
-  }
-
-  /** The reply is lost or never was one: find out which leases are ours, and try again later. */
-  #failed(error: unknown): void {
-    this.#failures++;
-    const delayMs = troubleDelayMs(this.#failures, this.#around.clock.random());
-    if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
-    trouble(this.#around, "warn", "The storage failed; trying again.", { error, delayMs });
-    this.#wake.within(delayMs);
   }
 }

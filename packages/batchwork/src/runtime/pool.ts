@@ -75,9 +75,9 @@ export class Pool<H extends PoolHandlers> {
    * Stores one task. Resolves with its id after the commit that carries it; all calls of a process
    * that arrive while a commit is under way share the next one.
    *
-   * @throws `HANDLER_UNKNOWN`, `ITEM_INVALID` (a `SchemaError` where the schema says so),
-   * `ITEM_TOO_LARGE`, `OPTION_INVALID` (nothing is stored), `STOPPED`, `STORAGE_BUSY`,
-   * `STORAGE_FAILED`; with `tx` and `idempotencyKey` as `batch.add`
+   * @throws `QUEUE_FULL` (`maxPending`), `CALL_TOO_LARGE` (it never fits), `HANDLER_UNKNOWN`,
+   * `ITEM_INVALID` (a `SchemaError` where the schema says so), `ITEM_TOO_LARGE`, `OPTION_INVALID`
+   * (nothing is stored), `STOPPED`, `STORAGE_BUSY`, `STORAGE_FAILED`; with `tx` and `idempotencyKey` as `batch.add`
    */
   async enqueue<N extends HandlerName<H>>(
     name: N,
@@ -157,7 +157,7 @@ export class Pool<H extends PoolHandlers> {
   async cancelBatch(ids: readonly string[]): Promise<CancelAnswer[]> {
     await this.#runner.ready();
     const answers = await this.#runner.storage.pools.cancel(this.#tasks.id, ids);
-    this.#wake();
+    this.#canceled();
     return answers;
   }
 
@@ -169,9 +169,15 @@ export class Pool<H extends PoolHandlers> {
       const { pools } = this.#runner.storage;
       const { canceled, more } = await pools.cancelAll(this.#tasks.id, CANCEL_SLICES);
       count += canceled;
-      this.#wake();
+      this.#canceled();
       if (!more) return count;
     }
+  }
+
+  /** Others may start, and there may be room for those that wait to be stored. */
+  #canceled(): void {
+    this.#wake();
+    this.#runner.progressed.notify();
   }
 
   /** Starts no task any more, in every process, also after a restart. Tasks are still taken in. */

@@ -34,7 +34,7 @@ export interface QueueOptions {
   readonly timeout: number | undefined;
   /** How often batches may be handed over; `undefined` for no limit. */
   readonly throttle: Throttle | undefined;
-  /** `undefined` for no limit. Pools have none. */
+  /** `undefined` for no limit. */
   readonly maxPending?: MaxPending | undefined;
   /** What is kept of finished batches; `undefined` for the default. */
   readonly removeOnComplete?: Retention | undefined;

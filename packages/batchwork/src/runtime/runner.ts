@@ -2,7 +2,6 @@
  * The loop of one storage: settle what ended, claim what is due, run it. `tick()` is the loop's
  * whole body; everything else only decides when to call it.
  */
-import { hasCode } from "../core/errors.ts";
 import type { ClaimedBatch, Exchanged, Settlement, Storage } from "../storage/storage.ts";
 import { Companions, RECONCILE_BEATS, type Companion } from "./companions.ts";
 import { Definitions } from "./definitions.ts";
@@ -15,11 +14,12 @@ import { addedInside, claimed as tellClaimed, landed, settled, trouble } from ".
 import { openQueues } from "./open-queues.ts";
 import { Outbox } from "./outbox.ts";
 import type { Queue } from "./queue.ts";
+import { Rounds } from "./rounds.ts";
 import { Run } from "./run.ts";
 import { makeAllDue, waitWhile } from "./shutdown.ts";
 import { Soon } from "./soon.ts";
 import { Starts } from "./starts.ts";
-import { troubleDelayMs } from "./storage-trouble.ts";
+import { StorageTrouble } from "./storage-trouble.ts";
 import type { Surroundings } from "./surroundings.ts";
 import { Every, Signal } from "./wake.ts";
 
@@ -41,15 +41,11 @@ export class Runner {
   readonly #notices: Notices;
   readonly #outbox: Outbox;
   readonly #starts: Starts<Run>;
+  readonly #trouble: StorageTrouble;
+  readonly #rounds: Rounds;
   #state: "idle" | "started" | "stopping" | "stopped" = "idle";
   #opening: Promise<void> | undefined;
   #defined = 0;
-  #ticking: Promise<void> | undefined;
-  #again = false;
-  /** Exchanges that failed in a row. */
-  #failures = 0;
-  /** Leases may be stored that nobody here knows of. */
-  #doubt = false;
   #beats = 0;
 
   constructor(storage: Storage, around: Surroundings) {
@@ -58,7 +54,13 @@ export class Runner {
     this.#outbox = new Outbox(around);
     const remote = storage.announce !== undefined;
     this.#starts = new Starts(around.clock, remote, (run) => void this.#follow(run));
-    this.#looks = new Looks(storage, around, () => void this.#tickSafely());
+    this.#rounds = new Rounds(around, {
+      active: () => this.#state === "started" || this.#state === "stopping",
+      round: async () => this.#round(),
+      failed: "A look at the storage failed.",
+    });
+    this.#looks = new Looks(storage, around, () => void this.#rounds.tickSafely());
+    this.#trouble = new StorageTrouble(around, (ms) => this.#looks.within(ms));
     this.#incarnation = new Incarnation(storage, around, {
       died: () => this.#loseAll("LEASE_LOST", "This process was taken for dead."),
       released: () => this.#released(),
@@ -66,7 +68,7 @@ export class Runner {
     });
     this.#notices = new Notices(storage, around, this.#queues, () => this.progressed.notify());
     this.#poll = new Every(around.clock, around.pollMs, async () => this.#lookAround());
-    this.companions.add(new Definitions(storage, around, this.#claimed));
+    this.companions.add(new Definitions(storage, around, this.#queues));
     this.intake = new Intake(
       new Soon(around.clock, !storage.durable),
       storage,
@@ -154,24 +156,27 @@ export class Runner {
   }
 
   /** Settles what ended and starts what is due, until neither is left for now. */
-  async tick(): Promise<void> {
-    if (this.#ticking !== undefined) {
-      this.#again = true;
-      return this.#ticking;
-    }
-    this.#ticking = this.#rounds();
-    try {
-      await this.#ticking;
-    } finally {
-      this.#ticking = undefined;
-    }
+  tick(): Promise<void> {
+    return this.#rounds.tick();
   }
 
-  /** Hands over everything that waits, paused queues apart, for as long as `graceMs` allows. */
+  /**
+   * Hands over everything that waits, and runs the tasks that may start meanwhile, what is paused
+   * apart, for as long as `graceMs` allows.
+   */
   async empty(graceMs: number): Promise<void> {
     if (this.#state !== "started") return;
-    const outstanding = await makeAllDue(this.storage, this.#claimed);
-    await this.#waitWhile(outstanding, graceMs);
+    const { clock } = this.#around;
+    const endAt = clock.monotonicMs() + graceMs;
+    const left = (): number => Math.max(0, endAt - clock.monotonicMs());
+    const tasks = async (): Promise<boolean> => this.companions.unfinished(left());
+    let outstanding = await makeAllDue(this.storage, this.#claimed);
+    if (await tasks()) {
+      await this.#waitWhile(tasks, left());
+      // Who is told that tasks ended is told as batches are.
+      outstanding = await makeAllDue(this.storage, this.#claimed);
+    }
+    await this.#waitWhile(outstanding, left());
   }
 
   /**
@@ -196,7 +201,7 @@ export class Runner {
     this.#looks.stop();
     this.#loseAll("STOPPED", "The engine was stopped before the handler ended.");
     await this.#poll.stop();
-    await this.#ticking?.catch(() => undefined);
+    await this.#rounds.ended();
     await this.companions.close();
     await this.#incarnation.end();
     this.#looks.elsewhere();
@@ -217,6 +222,11 @@ export class Runner {
     await this.companions.ready();
   }
 
+  /** A companion has stored dead letters. */
+  buried(): void {
+    this.#notices.look();
+  }
+
   /** Batches, or dead letters, of a process that died. */
   #released(): void {
     this.#looks.now();
@@ -235,28 +245,12 @@ export class Runner {
     }
   }
 
-  async #tickSafely(): Promise<void> {
-    try {
-      await this.tick();
-    } catch (error) {
-      trouble(this.#around, "error", "A look at the storage failed.", { error });
-    }
-  }
-
-  async #rounds(): Promise<void> {
-    if (this.#state === "idle" || this.#state === "stopped") return;
-    do {
-      this.#again = false;
-      await this.#round();
-    } while (this.#again && !this.stopped);
-  }
-
   async #round(): Promise<void> {
-    if (this.#doubt) await this.#reconcile();
+    if (this.#trouble.doubt) await this.#trouble.settle(async () => this.#reconcile());
     try {
       await this.ready();
     } catch (error) {
-      this.#failed(error);
+      this.#trouble.failed(error);
       return;
     }
     const { gate } = this.#around;
@@ -274,10 +268,10 @@ export class Runner {
       exchanged = await this.#starts.exchange(async () => this.storage.exchange(request));
     } catch (error) {
       this.#outbox.giveBack(settlements);
-      this.#failed(error);
+      this.#trouble.failed(error);
     }
     if (exchanged !== undefined) {
-      this.#failures = 0;
+      this.#trouble.over();
       this.#settled(settlements, exchanged.settled);
       this.#looks.answered(exchanged);
       this.#count(exchanged, queues, open);
@@ -312,24 +306,10 @@ export class Runner {
       ...running,
       ...this.#outbox.waiting.map(({ batch, token }) => ({ batch, token })),
     ];
-    try {
-      for (const { batch, token } of await this.storage.reconcile(this.#incarnation.id, known)) {
-        const run = this.#runs.get(batch);
-        if (run?.lease.token === token) run.lose("LEASE_LOST", "Another process has this batch.");
-      }
-      this.#doubt = false;
-    } catch (error) {
-      this.#failed(error);
+    for (const { batch, token } of await this.storage.reconcile(this.#incarnation.id, known)) {
+      const run = this.#runs.get(batch);
+      if (run?.lease.token === token) run.lose("LEASE_LOST", "Another process has this batch.");
     }
-  }
-
-  /** The reply is lost or never was one: find out which leases are ours, and try again later. */
-  #failed(error: unknown): void {
-    this.#failures++;
-    const delayMs = troubleDelayMs(this.#failures, this.#around.clock.random());
-    if (!hasCode(error, "STORAGE_BUSY")) this.#doubt = true;
-    trouble(this.#around, "warn", "The storage failed; trying again.", { error, delayMs });
-    this.#looks.within(delayMs);
   }
 
   #settled(settlements: readonly Settlement[], answers: readonly ("settled" | "lost")[]): void {
@@ -389,7 +369,7 @@ export class Runner {
     const doubt = this.#beats % RECONCILE_BEATS === 0;
     this.companions.beat(doubt);
     if (doubt) {
-      this.#doubt = true;
+      this.#trouble.doubt = true;
       this.#looks.now();
       this.#notices.look();
     } else this.#notices.retry();

@@ -1,5 +1,6 @@
 /** Waiting, with an end, for what is under way when an engine stops. */
 import type { Clock } from "../core/clock.ts";
+import type { PoolCounts } from "../storage/pools.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Looks } from "./looks.ts";
 import type { Queue } from "./queue.ts";
@@ -50,4 +51,12 @@ export async function makeAllDue(
     }
     return false;
   };
+}
+
+/** True while a task runs, or only waits for its turn, or for a time that comes before `until`. */
+export function willRun(counts: PoolCounts, maxParallelism: number, until: number): boolean {
+  const { paused, parallelism, waiting, running, nextAt } = counts;
+  if (running > 0) return true;
+  if (paused || (parallelism ?? maxParallelism) === 0) return false;
+  return waiting > 0 || (nextAt !== null && nextAt <= until);
 }

@@ -68,7 +68,8 @@ export class TaskQueue {
 
   /** What a claim asks for; `limit` 0 only asks when to look again. */
   claim(open: boolean): PoolClaim {
-    const { throttle, maxBytesPerWorker, maxParallelism, concurrencyPerKey } = this.options;
+    const { maxBytesPerWorker, maxParallelism, concurrencyPerKey } = this.options;
+    const { throttle } = this.queue;
     const maxBytes = Math.max(0, maxBytesPerWorker - this.bytes);
     return {
       ...(throttle === undefined ? {} : { throttle }),

@@ -5,6 +5,7 @@ import type { TaskRetry } from "../core/pool-retry.ts";
 import type { StoredTask } from "../core/task.ts";
 import type { LogFields, LogLevel } from "./logger.ts";
 import type { ResolvedHandler } from "./pool-handlers.ts";
+import type { HandlerSpan } from "./spans.ts";
 import type { Surroundings } from "./surroundings.ts";
 import type { TaskContext } from "./task-context.ts";
 import type { TaskQueue } from "./task-queue.ts";
@@ -40,6 +41,7 @@ export class TaskRun implements TaskContext {
   readonly #unknown: unknown;
   #abort: AbortController | undefined;
   #timer: Timer | undefined;
+  #span: HandlerSpan | undefined;
   #ended = false;
 
   constructor(owner: RunOwner, index: number, task: StoredTask) {
@@ -99,11 +101,13 @@ export class TaskRun implements TaskContext {
   /** Calls the handler. The owner hears of the end, once, perhaps before this returns. */
   start(): void {
     const handler = this.#handler;
+    const { pool, around } = this.#owner;
+    this.#span = around.telemetry.traceTask(this, pool.options.tags);
     if (handler === undefined) {
       this.#end({ kind: "threw", error: this.#unknown, forGood: true });
       return;
     }
-    const timeout = this.task.timeout ?? handler.timeout ?? this.#owner.pool.options.timeout;
+    const timeout = this.task.timeout ?? handler.timeout ?? pool.options.timeout;
     if (timeout !== undefined) this.#expireAfter(timeout);
     if (handler.validation !== undefined) {
       void this.#validated(handler, handler.validation);
@@ -121,14 +125,17 @@ export class TaskRun implements TaskContext {
       this.#ended = true;
       this.#timer?.cancel();
     }
+    const error = new BatchworkError(code, message);
+    if (this.#ended) this.#span?.end({ error });
     this.#abort ??= new AbortController();
-    this.#abort.abort(new BatchworkError(code, message));
+    this.#abort.abort(error);
   }
 
   #call({ run }: ResolvedHandler, args: unknown): void {
     let result: unknown;
     try {
-      result = run(args, this);
+      const span = this.#span;
+      result = span === undefined ? run(args, this) : span.within(() => run(args, this));
     } catch (error) {
       this.#end({ kind: "threw", error, forGood: false });
       return;
@@ -168,6 +175,7 @@ export class TaskRun implements TaskContext {
     if (this.#ended) return;
     this.#ended = true;
     this.#timer?.cancel();
+    this.#span?.end(end.kind === "threw" ? end : undefined);
     this.#owner.ended(this, end);
   }
 }

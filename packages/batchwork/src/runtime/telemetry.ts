@@ -5,13 +5,13 @@
 import { createRequire } from "node:module";
 
 import type * as Otel from "@opentelemetry/api";
-import type { Attributes, Counter, Histogram, Meter, Span, Tracer } from "@opentelemetry/api";
+import type { Attributes, Counter, Histogram, Meter, Tracer } from "@opentelemetry/api";
 
 import type { Clock } from "../core/clock.ts";
-import { BatchworkError } from "../core/errors.ts";
 import type { ClaimedBatch } from "../storage/storage.ts";
 import type { AddedEvent, BatchEvent, Emitter, EngineEvents, StartedEvent } from "./events.ts";
 import type { Queue } from "./queue.ts";
+import { batchAttributes, HandlerSpan, taskAttributes, type TracedTask } from "./spans.ts";
 
 type Api = typeof Otel;
 
@@ -42,7 +42,9 @@ export class Telemetry {
     this.stop();
     this.#api = load();
     if (this.#api === undefined) return;
-    this.#tracer = this.#api.trace.getTracer(SCOPE);
+    const tracer = this.#api.trace.getTracer(SCOPE);
+    // One that stands in for what may be registered later would take its attributes all the same.
+    this.#tracer = tracer.constructor === this.#api.ProxyTracer ? undefined : tracer;
     const meter = this.#api.metrics.getMeter(SCOPE);
     if (meter.constructor !== this.#api.createNoopMeter().constructor) this.#measure(meter);
   }
@@ -55,20 +57,24 @@ export class Telemetry {
   trace(queue: Queue, batch: ClaimedBatch, handle: () => Promise<unknown>): Promise<unknown> {
     const [api, tracer] = [this.#api, this.#tracer];
     if (api === undefined || tracer === undefined) return handle();
-    const kind = api.SpanKind.CONSUMER;
-    const options = { root: true, kind, attributes: attributesOf(queue, batch) };
-    const span = tracer.startSpan(`process ${queue.name}`, options);
-    const within = api.trace.setSpan(api.context.active(), span);
-    return api.context.with(within, async () => {
+    const span = new HandlerSpan(api, tracer, queue.name, batchAttributes(queue, batch));
+    return span.within(async () => {
       try {
-        return await handle();
-      } catch (error) {
-        markFailed(api, span, error);
-        throw error;
-      } finally {
+        const result = await handle();
         span.end();
+        return result;
+      } catch (error) {
+        span.end({ error });
+        throw error;
       }
     });
+  }
+
+  /** Begins the span of an attempt of a task, which the caller ends; `undefined` for none. */
+  traceTask(task: TracedTask, tags: readonly string[]): HandlerSpan | undefined {
+    const [api, tracer] = [this.#api, this.#tracer];
+    if (api === undefined || tracer === undefined) return undefined;
+    return new HandlerSpan(api, tracer, `${task.pool}/${task.name}`, taskAttributes(task, tags));
   }
 
   #measure(meter: Meter): void {
@@ -157,26 +163,6 @@ function counter(meter: Meter, name: string, unit: string, description: string):
 
 function histogram(meter: Meter, name: string, unit: string, description: string): Histogram {
   return meter.createHistogram(`batchwork.${name}`, { unit, description });
-}
-
-function attributesOf(queue: Queue, batch: ClaimedBatch): Attributes {
-  return {
-    "batchwork.batch.name": queue.name,
-    "batchwork.batch.id": String(batch.batch),
-    "batchwork.batch.size": batch.count,
-    "batchwork.batch.attempt": batch.attempt,
-    "batchwork.batch.reason": batch.reason,
-    ...(queue.grouped ? { "batchwork.batch.group": batch.group } : {}),
-    ...(queue.tags.length > 0 ? { "batchwork.batch.tags": [...queue.tags] } : {}),
-  };
-}
-
-function markFailed(api: Api, span: Span, error: unknown): void {
-  const known = error instanceof Error;
-  if (known) span.recordException(error);
-  const name = known ? error.name : "_OTHER";
-  span.setAttribute("error.type", error instanceof BatchworkError ? error.code : name);
-  span.setStatus({ code: api.SpanStatusCode.ERROR, message: known ? error.message : "" });
 }
 
 /** Ids of the items of one chunk differ in what follows the last separator. */

@@ -3,6 +3,7 @@ import type { Definitions } from "./definitions.ts";
 import type { History } from "./history.ts";
 import type { KeyedIntake } from "./keyed.ts";
 import type { Looping } from "./loops.ts";
+import type { Pending } from "./pending.ts";
 import type { Pooling } from "./pools.ts";
 import type { Preparation } from "./preparation.ts";
 import type { ResultKeeping } from "./results.ts";
@@ -17,6 +18,7 @@ export interface StorageParts
     KeyedIntake,
     Preparation,
     Throttling,
+    Pending,
     History,
     ResultKeeping,
     Tabled,

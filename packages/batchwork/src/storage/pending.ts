@@ -1,6 +1,7 @@
 /**
  * The part of the storage port that limits how much of a queue is pending: accepted, and neither
- * done nor dead, in whatever process.
+ * done nor dead, in whatever process. Of a pool, these are the tasks that are not settled; one
+ * that was cancelled while it ran is until its process settles it or gives it up.
  *
  * The limit rides on what is appended: a chunk, or the header of a keyed one, that has a `limit` is
  * only stored where all that is pending of its queue afterwards keeps to it. Otherwise nothing of
@@ -17,7 +18,15 @@
  * A limit works on queues whose definition has one (`definitions.ts`). Others do without any of
  * this.
  */
-import type { PendingLimit } from "../core/pending.ts";
+import type { Amount, PendingLimit } from "../core/pending.ts";
+
+export interface Pending {
+  /**
+   * How much of a queue is pending, over all processes. Cheap where its definition has a limit;
+   * elsewhere it may have to count.
+   */
+  pending(queue: number): Promise<Amount>;
+}
 
 /** What a chunk, or the header of a keyed one, says of it. */
 export interface Limited {

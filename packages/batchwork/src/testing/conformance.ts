@@ -23,6 +23,7 @@ import { asyncLoopCases, loopInsideCases } from "./conformance/loops-inside.ts";
 import { poolCancelCases } from "./conformance/pool-cancels.ts";
 import { poolLeaseCases } from "./conformance/pool-leases.ts";
 import { poolLimitCases } from "./conformance/pool-limits.ts";
+import { poolPendingCases } from "./conformance/pool-pending.ts";
 import { poolSettleCases } from "./conformance/pool-settling.ts";
 import { poolCases } from "./conformance/pools.ts";
 import { pendingCases } from "./conformance/pending.ts";
@@ -93,6 +94,7 @@ const TOPICS: Readonly<Record<string, Cases>> = {
   pools: poolCases,
   "settling tasks": poolSettleCases,
   "limits of pools": poolLimitCases,
+  "pending tasks": poolPendingCases,
   "cancelled tasks": poolCancelCases,
   "leases of tasks": poolLeaseCases,
   transact: transactCases,

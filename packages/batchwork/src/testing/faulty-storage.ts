@@ -4,6 +4,7 @@ import type { SharedDefinition } from "../core/definition.ts";
 import { BatchworkError } from "../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../core/keyed.ts";
 import type { Lease } from "../core/lease.ts";
+import type { Amount } from "../core/pending.ts";
 import type { Throttle } from "../core/throttle.ts";
 import type { Member } from "../core/members.ts";
 import type { ItemResult } from "../core/results.ts";
@@ -238,6 +239,10 @@ class FaultyStorage implements Storage {
 
   throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
     return this.#call("throttledUntil", () => this.#inner.throttledUntil(queue, throttle));
+  }
+
+  pending(queue: number): Promise<Amount> {
+    return this.#call("pending", () => this.#inner.pending(queue));
   }
 
   running(queue: number): Promise<RunningBatch[]> {

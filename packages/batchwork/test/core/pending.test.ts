@@ -7,6 +7,7 @@ import {
   minus,
   plus,
   QueueFullError,
+  refusalOf,
   roomWithin,
 } from "../../src/core/pending.ts";
 
@@ -90,5 +91,16 @@ describe("what is pending", () => {
       "One call of 11 items never fits into maxPending.items (10): split it, or raise the limit.",
     );
     expect(() => checkFits(limit, { items: 1, bytes: 51 })).toThrow(/51 bytes .* \(50\)/);
+  });
+
+  test("is refused for now or for good, as the limit is by then", () => {
+    const room = { items: 0, bytes: 0 };
+    const need = { items: 5, bytes: 5 };
+    expect(refusalOf({ items: 5, bytes: 5 }, room, need)).toBeInstanceOf(QueueFullError);
+    expect(refusalOf({ items: 4, bytes: 5 }, room, need)).toMatchObject({
+      code: "CALL_TOO_LARGE",
+      field: "items",
+      value: 5,
+    });
   });
 });

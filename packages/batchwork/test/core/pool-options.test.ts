@@ -26,6 +26,8 @@ test("a name and handlers are all that a pool needs", () => {
     timeout: undefined,
     concurrencyPerKey: 1,
     throttle: undefined,
+    maxPending: undefined,
+    version: 1,
     ttl: 86_400_000,
     keyTtlMs: 86_400_000,
     persist: true,
@@ -43,6 +45,7 @@ test("what is given is taken, 0 for a pause and Infinity for no limit as well", 
     maxLoopLagMs: Number.POSITIVE_INFINITY,
     timeout: 1000,
     concurrencyPerKey: 3,
+    version: 7,
     ttl: Number.POSITIVE_INFINITY,
     keyTtlMs: 0,
     persist: false,
@@ -52,6 +55,17 @@ test("what is given is taken, 0 for a pause and Infinity for no limit as well", 
   expect(poolOf(given)).toMatchObject(given);
   const throttle = { max: 2, duration: 10 };
   expect(poolOf({ throttle }).throttle).toEqual({ max: 2, durationMs: 10 });
+});
+
+test("maxPending limits tasks, bytes or both, and rejects unless told to wait", () => {
+  const most = Number.POSITIVE_INFINITY;
+  const { maxPending } = poolOf({ maxPending: { items: 5 } });
+  expect(maxPending).toEqual({ items: 5, bytes: most, policy: "reject" });
+  expect(poolOf({ maxPending: { bytes: 7, policy: "wait" } }).maxPending).toEqual({
+    items: most,
+    bytes: 7,
+    policy: "wait",
+  });
 });
 
 test.each([

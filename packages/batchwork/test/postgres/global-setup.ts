@@ -13,7 +13,7 @@ declare module "vitest" {
 }
 
 /** Files that need the server have this in their path. */
-const NEEDED = /(?:postgres|runtime\/pools|seed-00[23]).*\.test\.ts$/;
+const NEEDED = /(?:postgres|runtime\/(?:pools|features)|seed-00[23]).*\.test\.ts$/;
 
 export async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
   const { filenamePattern } = project.vitest as { readonly filenamePattern?: string[] };

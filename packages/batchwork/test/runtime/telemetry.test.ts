@@ -3,6 +3,7 @@ import {
   context,
   metrics,
   type Context,
+  ProxyTracer,
   SpanKind,
   SpanStatusCode,
   trace,
@@ -24,7 +25,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import type { BatchContext } from "../../src/runtime/context.ts";
 import { Emitter } from "../../src/runtime/events.ts";
-import { Fixture, Hold, STORAGES } from "./fixture.ts";
+import { Fixture, forever, Hold, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "orders", maxSize: 3, maxWaitMs: 1000, tags: ["shop"] };
 
@@ -176,6 +177,114 @@ describe.each(STORAGES)("telemetry on %s storage", (kind) => {
     expect(active).toEqual(spans.getFinishedSpans().map((span) => span.spanContext().spanId));
     expect(active).toHaveLength(1);
   });
+});
+
+describe.each(STORAGES)("telemetry of pools on %s storage", (kind) => {
+  test("each attempt of a task is a span of its own, which says what became of it", async () => {
+    const { spans } = sdk();
+    const f = new Fixture(kind);
+    const active: unknown[] = [];
+    context.setGlobalContextManager(new Stack());
+    onTestFinished(() => context.disable());
+    const { batch: pool } = await f.started((bw) =>
+      bw.pool({
+        name: "emails",
+        tags: ["shop"],
+        retry: { maxAttempts: 2, initialBackoffMs: 100, base: 2 },
+        handlers: {
+          welcome: (user: string, ctx) => {
+            active.push(trace.getActiveSpan()?.spanContext().spanId);
+            if (ctx.attempt === 1) throw new TypeError(`no luck for ${user}`);
+          },
+        },
+      }),
+    );
+    const id = await f.run(pool.enqueue("welcome", "ann", { serialKey: "a" }));
+    await f.advance(1000);
+    const [first, second] = spans.getFinishedSpans();
+    expect(first).toMatchObject({
+      name: "process emails/welcome",
+      kind: SpanKind.CONSUMER,
+      parentSpanContext: undefined,
+      status: { code: SpanStatusCode.ERROR, message: "no luck for ann" },
+      attributes: {
+        "batchwork.pool.name": "emails",
+        "batchwork.pool.tags": ["shop"],
+        "batchwork.task.name": "welcome",
+        "batchwork.task.id": id,
+        "batchwork.task.attempt": 1,
+        "batchwork.task.serial_key": "a",
+        "error.type": "TypeError",
+      },
+      events: [{ name: "exception" }],
+    });
+    expect(second).toMatchObject({
+      status: { code: SpanStatusCode.UNSET },
+      attributes: { "batchwork.task.id": id, "batchwork.task.attempt": 2 },
+    });
+    expect(first?.spanContext().traceId).not.toBe(second?.spanContext().traceId);
+    const finished = spans.getFinishedSpans().map((span) => span.spanContext().spanId);
+    expect(finished).toHaveLength(2);
+    expect(active).toEqual(finished);
+  });
+
+  test("a task that its timeout cut off, and one that stop gave back, end their spans then", async () => {
+    const { spans } = sdk();
+    const f = new Fixture(kind);
+    const { bw, batch: pool } = await f.started((bw) =>
+      bw.pool({
+        name: "emails",
+        handlers: { hang: { timeout: 50, handler: forever }, hold: { handler: forever } },
+      }),
+    );
+    await f.run(pool.enqueue("hang", undefined));
+    await f.advance(1000);
+    await f.run(pool.enqueue("hold", undefined));
+    await f.advance(10);
+    await f.runFor(100, bw.stop({ graceMs: 100 }));
+    expect(spans.getFinishedSpans()).toMatchObject([
+      { name: "process emails/hang", attributes: { "error.type": "HANDLER_TIMEOUT" } },
+      { name: "process emails/hold", attributes: { "error.type": "STOPPED" } },
+    ]);
+  });
+
+  test("telling onCompleteBatch is a span, as of any batch", async () => {
+    const { spans } = sdk();
+    const f = new Fixture(kind);
+    const { batch: pool } = await f.started((bw) =>
+      bw.pool({
+        name: "emails",
+        handlers: { welcome: (n: number) => n },
+        onCompleteBatch: () => undefined,
+      }),
+    );
+    await f.run(pool.enqueueBatch("welcome", [1, 2, 3]));
+    await f.advance(1000);
+    const told = spans
+      .getFinishedSpans()
+      .filter(({ name }) => name === "process emails onComplete");
+    expect(told).toMatchObject([{ attributes: { "batchwork.batch.size": 3 } }]);
+    expect(spans.getFinishedSpans()).toHaveLength(4);
+  });
+});
+
+test("without an SDK no span is made, of batches and tasks alike", async () => {
+  const f = new Fixture("memory");
+  const made = vi.spyOn(ProxyTracer.prototype, "startSpan");
+  onTestFinished(() => made.mockRestore());
+  const ran = new Set<number>();
+  const { batch: pool } = await f.started((bw) => {
+    const handler = (ctx: BatchContext<number>): void => {
+      for (const n of ctx.batch) ran.add(n);
+    };
+    const tasks = bw.pool({ name: "p", handlers: { run: (n: number) => ran.add(n).size } });
+    return { batch: bw.batch<number>({ ...LIMITS, handler }), tasks };
+  });
+  await f.run(pool.batch.addBulk([1, 2, 3]));
+  await f.run(pool.tasks.enqueue("run", 4));
+  await f.advance(10);
+  expect(ran).toEqual(new Set([1, 2, 3, 4]));
+  expect(made).not.toHaveBeenCalled();
 });
 
 test("without an SDK nobody listens, and batches run all the same", async () => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { joinItems, splitItems } from "../../src/core/codec.ts";
 import { laneName, laneOf } from "../../src/core/lane.ts";
 import { itemId } from "../../src/core/members.ts";
+import { QueueFullError } from "../../src/core/pending.ts";
 import type { ClaimedSlice, PoolExchanged, TaskSettlement } from "../../src/storage/pools.ts";
 import type { Storage } from "../../src/storage/storage.ts";
 import { ManualClock } from "../../src/testing/manual-clock.ts";
@@ -15,6 +16,12 @@ const LEASE_MS = 15_000;
 const MAX_PARALLELISM = 12;
 const PER_KEY = 2;
 const DELAYS = [0, 0, 0, 100, 3000];
+
+/** Most tasks that may be pending; some of what is enqueued is refused. */
+const LIMIT = { items: 40, bytes: Number.POSITIVE_INFINITY };
+
+/** What is pending is counted after every so many steps. */
+const COUNT_EVERY = 5;
 
 /** What a campaign needs of its storage. */
 interface Ground {
@@ -62,6 +69,8 @@ class PoolCampaign {
   readonly #ended = new Map<string, string>();
   #queue = 0;
   #told = 0;
+  /** Calls that had no room. */
+  #refused = 0;
 
   constructor(ground: Ground, seed: number) {
     this.#ground = ground;
@@ -70,7 +79,10 @@ class PoolCampaign {
 
   async run(steps: number): Promise<void> {
     await this.#begin();
-    for (let n = 0; n < steps; n++) await this.#step();
+    for (let n = 0; n < steps; n++) {
+      await this.#step();
+      if (n % COUNT_EVERY === 0) await this.#checkPending();
+    }
     await this.#finish();
     await this.#check();
   }
@@ -83,6 +95,9 @@ class PoolCampaign {
     this.#told = told?.id as number;
     const resultTtlMs = Number.POSITIVE_INFINITY;
     await storage.pools.define([{ queue: this.#queue, callbacks: this.#told, resultTtlMs }]);
+    const nothing = { throttle: null, completed: null, failed: null, groupConcurrency: 1 };
+    const settings = { ...nothing, maxPending: LIMIT };
+    await storage.propose([{ queue: this.#queue, version: 1, settings }]);
     for (const one of this.#ground.storages) {
       const incarnation = await one.enroll(LEASE_MS);
       this.#processes.push({ storage: one, incarnation, held: new Map() });
@@ -112,9 +127,15 @@ class PoolCampaign {
       bytes: texts.join("").length,
       payload: joinItems(texts),
       dueInMs: this.#pick(DELAYS),
+      limit: LIMIT,
     };
-    const [appended] = await storage.append([chunk]);
-    for (let n = 0; n < count; n++) this.#enqueued.push(itemId(appended?.id as number, n));
+    try {
+      const [appended] = await storage.append([chunk]);
+      for (let n = 0; n < count; n++) this.#enqueued.push(itemId(appended?.id as number, n));
+    } catch (error) {
+      if (!(error instanceof QueueFullError)) throw error;
+      this.#refused++;
+    }
   }
 
   async #exchange(process: Process, end = false): Promise<void> {
@@ -219,6 +240,15 @@ class PoolCampaign {
     process.incarnation = await process.storage.enroll(LEASE_MS);
   }
 
+  /** Whatever happened to tasks: those count that are not over, and never more than may. */
+  async #checkPending(): Promise<void> {
+    const [storage] = this.#ground.storages as [Storage];
+    const { items } = await storage.pending(this.#queue);
+    const { waiting, delayed, running } = await storage.pools.counts(this.#queue);
+    assert.equal(items, waiting + delayed + running);
+    assert.ok(items <= LIMIT.items, `${items} are pending`);
+  }
+
   #end(id: string, how: string): void {
     assert.equal(this.#ended.get(id), undefined, `${id} ended before, now ${how}`);
     this.#ended.set(id, how);
@@ -262,6 +292,8 @@ class PoolCampaign {
     const counts = await storage.pools.counts(this.#queue);
     const { waiting, delayed, running, canceling } = counts;
     assert.deepEqual([waiting, delayed, running, canceling], [0, 0, 0, 0]);
+    assert.deepEqual(await storage.pending(this.#queue), { items: 0, bytes: 0 });
+    assert.ok(this.#refused > 0, "some had no room");
     const told = await this.#drainTold(storage);
     assert.deepEqual(told.toSorted(), this.#enqueued.toSorted());
   }

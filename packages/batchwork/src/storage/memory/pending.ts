@@ -26,7 +26,8 @@ export class Pending implements Amount {
 
   add(items: number, bytes: number): void {
     this.items += items;
-    this.#bytes += bytes;
+    // Nothing has no bytes, whatever the parts were rounded to.
+    this.#bytes = this.items === 0 ? 0 : this.#bytes + bytes;
   }
 
   remove(items: number, bytes: number): void {

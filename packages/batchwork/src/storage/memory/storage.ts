@@ -6,6 +6,7 @@ import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
 import type { Member } from "../../core/members.ts";
 import type { ItemResult } from "../../core/results.ts";
+import type { Amount } from "../../core/pending.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Agreement, Proposal } from "../definitions.ts";
 import type { FinishedRow, HistoryQuery } from "../history.ts";
@@ -234,6 +235,11 @@ export class MemoryStorage implements Storage {
 
   async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
     return this.#data.queue(queue).deliveries.frees(throttle, this.#now());
+  }
+
+  async pending(queue: number): Promise<Amount> {
+    const { items, bytes } = this.#data.queue(queue).pending;
+    return { items, bytes };
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

@@ -1,8 +1,5 @@
 /** How each part of a promotion is written, and read back to be compared. */
 import {
-  promotedPool,
-  promotedSlice,
-  promotedTasks,
   READ_POOLS,
   READ_SLICES,
   READ_TASKS,
@@ -10,6 +7,7 @@ import {
   WRITE_SLICES,
   WRITE_TASKS,
 } from "./promote-tasks.ts";
+import { promotedPool, promotedSlice, promotedTasks } from "../promoted-tasks.ts";
 import type { PromotedMember, PromotionPart, PromotionRows } from "../promotion.ts";
 
 type Row = Readonly<Record<string, unknown>>;

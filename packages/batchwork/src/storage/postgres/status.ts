@@ -1,5 +1,6 @@
 /** What is left, what waits, what runs. */
 import { BatchworkError } from "../../core/errors.ts";
+import type { Amount } from "../../core/pending.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Outstanding, QueueCounts, RunningBatch } from "../storage.ts";
 import type { Database } from "./database.ts";
@@ -50,6 +51,11 @@ export async function throttledUntil(
   const values = [queue, JSON.stringify(throttle), database.at];
   const row = await database.row("SELECT @.throttled_until($1, $2, $3) AS until", values);
   return row["until"] as number | null;
+}
+
+export async function pending(database: Database, queue: number): Promise<Amount> {
+  const row = await database.row("SELECT items, bytes FROM @.pending($1)", [queue]);
+  return { items: row["items"] as number, bytes: row["bytes"] as number };
 }
 
 export async function running(database: Database, queue: number): Promise<RunningBatch[]> {

@@ -4,6 +4,7 @@ import type { SharedDefinition } from "../../core/definition.ts";
 import { BatchworkError } from "../../core/errors.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { Amount } from "../../core/pending.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
 import type { ItemResult } from "../../core/results.ts";
@@ -238,6 +239,11 @@ export class PostgresStorage implements Storage, PromotionDestination {
 
   async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
     return status.throttledUntil(this.#database, queue, throttle);
+  }
+
+  async pending(queue: number): Promise<Amount> {
+    await this.#checkQueues([queue]);
+    return status.pending(this.#database, queue);
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

@@ -36,6 +36,10 @@ export const PENDING = {
   countPending: `INSERT INTO batchwork_pending (queue, items, bytes)
     SELECT :queue, coalesce(sum(live), 0), coalesce(sum(bytes * live / max(count, 1)), 0)
     FROM batchwork_chunks WHERE queue IN (:queue, -:queue)`,
+  // What the triggers would have counted.
+  pendingUncounted: `SELECT coalesce(sum(live), 0) AS items,
+      coalesce(sum(bytes * live / max(count, 1)), 0) AS bytes
+    FROM batchwork_chunks WHERE queue IN (:queue, -:queue)`,
   anyPending: "SELECT 1 FROM batchwork_pending LIMIT 1",
   stopPending: "DELETE FROM batchwork_pending WHERE queue = ?",
 } as const;

@@ -12,6 +12,15 @@ import type { NewChunk } from "../storage.ts";
 import { prepare, type SqliteHandle } from "./handle.ts";
 import { PENDING_TRIGGERS, PENDING_TRIGGERS_GONE } from "./pending-statements.ts";
 import type { IntakeStatements, Statements } from "./prepared.ts";
+import { queueRow } from "./queues.ts";
+
+/** How much of a queue is pending, whether it is counted or not. */
+export function pendingOf(sql: Statements, queue: number): Amount {
+  queueRow(sql, queue);
+  const { items, bytes } = (sql.pending.get(queue) ??
+    sql.pendingUncounted.get({ queue })) as Amount;
+  return { items, bytes };
+}
 
 /** What is left of the limit of a queue. */
 export function roomOfQueue(sql: IntakeStatements, queue: number, limit: PendingLimit): Amount {

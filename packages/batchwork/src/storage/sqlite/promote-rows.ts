@@ -1,6 +1,7 @@
 /** Everything unfinished in a SQLite database, row by row, for `promote`. */
 import { pickText, splitItems } from "../../core/codec.ts";
 import { isRun, memberCount, unpackMembers, type Member, type Run } from "../../core/members.ts";
+import { promotedPool, promotedSlice, promotedTasks } from "../promoted-tasks.ts";
 import type { PromotedMember, PromotionPart, PromotionRows } from "../promotion.ts";
 import { waitingItems } from "./dedup.ts";
 import { prepare, type SqliteHandle, type SqliteValue } from "./handle.ts";
@@ -18,7 +19,6 @@ import {
   TASKS,
   WAITING,
 } from "./promote-statements.ts";
-import { poolRow, sliceRow, taskRows } from "./promote-tasks.ts";
 
 /** What the rows are read from, and storage time at which they are. */
 export interface PromotionView {
@@ -74,15 +74,19 @@ const READINGS: { readonly [P in PromotionPart]: Reading<P> } = {
     size: ({ item, error }) => item.length + error.length,
   },
   keys: { sql: KEYS, rows: keyRows, size: ({ key }) => key.length + 100 },
-  pools: { sql: POOLS, rows: (_view, row) => [poolRow(row)], size: () => 100 },
+  pools: { sql: POOLS, rows: (_view, row) => [promotedPool(row)], size: () => 100 },
   slices: {
     sql: SLICES,
-    rows: ({ now }, row) => [sliceRow(now, row)],
+    rows: ({ now }, row) => [promotedSlice(row, now)],
     size: ({ indices }) => 100 + 4 * (indices?.length ?? 0),
   },
   tasks: {
     sql: TASKS,
-    rows: ({ now }, row) => taskRows(now, row),
+    // What is kept no longer does not go along.
+    rows: ({ now }, row) => {
+      const ended = promotedTasks(row, now);
+      return (ended.expiresInMs ?? 1) > 0 ? [ended] : [];
+    },
     size: ({ data, indices }) => 100 + (data?.length ?? 0) + 4 * (indices?.length ?? 0),
   },
   results: {

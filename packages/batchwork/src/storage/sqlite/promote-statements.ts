@@ -52,13 +52,13 @@ export const POOLS = `SELECT p.queue AS id, q.name AS queue, c.name AS callbacks
   LEFT JOIN batchwork_queues AS c ON c.id = p.callbacks
   WHERE p.queue > ? ORDER BY p.queue LIMIT ?`;
 
-export const SLICES = `SELECT s.id, q.name AS queue, c.grp, s.chunk, s.first, s.count, s.list,
-    s.attempt, s.run_at, s.company, s.crashes
+export const SLICES = `SELECT s.id, q.name AS queue, c.grp AS lane, s.chunk, s.first AS first_index,
+    s.count, s.list AS indices, s.attempt, s.run_at, s.company, s.crashes
   FROM batchwork_slices AS s JOIN batchwork_queues AS q ON q.id = s.queue
   JOIN batchwork_chunks AS c ON c.id = s.chunk
   WHERE s.id > ? ORDER BY s.id LIMIT ?`;
 
-export const TASKS = `SELECT r.id, q.name AS queue, r.chunk, r.first, r.count, r.list, r.kind,
-    r.data, r.error, r.ended_at, r.expires_at
+export const TASKS = `SELECT r.id, q.name AS queue, r.chunk, r.first AS first_index, r.count,
+    r.list AS indices, r.kind, r.data, r.error, r.ended_at, r.expires_at
   FROM batchwork_task_results AS r JOIN batchwork_queues AS q ON q.id = r.queue
   WHERE r.id > ? ORDER BY r.id LIMIT ?`;

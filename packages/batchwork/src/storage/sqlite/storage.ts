@@ -4,6 +4,7 @@ import type { Clock } from "../../core/clock.ts";
 import type { SharedDefinition } from "../../core/definition.ts";
 import type { KeyedAnswer, KeyedAppend } from "../../core/keyed.ts";
 import type { Lease } from "../../core/lease.ts";
+import type { Amount } from "../../core/pending.ts";
 import type { Throttle } from "../../core/throttle.ts";
 import type { Member } from "../../core/members.ts";
 import type { ItemResult } from "../../core/results.ts";
@@ -39,6 +40,7 @@ import { history } from "./history.ts";
 import { append } from "./intake.ts";
 import * as leases from "./leases.ts";
 import { SqliteLoops } from "./loop-storage.ts";
+import { pendingOf } from "./pending.ts";
 import { prepareBatch } from "./preparation.ts";
 import { isInMemory, openDatabase, type Opened, type SqliteSettings } from "./open.ts";
 import { SqlitePools } from "./pools.ts";
@@ -240,6 +242,10 @@ export class SqliteStorage implements Storage, PromotionOrigin {
 
   async throttledUntil(queue: number, throttle: Throttle): Promise<number | null> {
     return this.#ready.write(({ sql, now }) => roomOf(sql, queue, throttle, now).freesAt);
+  }
+
+  async pending(queue: number): Promise<Amount> {
+    return this.#ready.read((sql) => pendingOf(sql, queue));
   }
 
   async running(queue: number): Promise<RunningBatch[]> {

@@ -152,6 +152,24 @@ export const pendingCases: Cases = {
     await refused(addLimited(t, queue, limit, [1]));
   },
 
+  "what is pending can be asked for, with a limit and without one": async (t) => {
+    const limit = { items: 9, bytes: 90 };
+    const queue = await definedQueue(t, { maxPending: limit });
+    const free = await t.queue("free");
+    const worker = await t.worker();
+    assert.deepEqual(await t.storage.pending(queue), { items: 0, bytes: 0 });
+    await addLimited(t, queue, limit, ["12", "34"]);
+    await t.add(free, numbers(3), { dueInMs: 0 });
+    assert.deepEqual(await t.storage.pending(queue), { items: 2, bytes: 8 });
+    assert.deepEqual(await t.storage.pending(free), { items: 3, bytes: 3 });
+    const batches = [await worker.claimOne(queue), await worker.claimOne(free)];
+    assert.equal((await t.storage.pending(queue)).items, 2);
+    await worker.done(batches);
+    assert.deepEqual(await t.storage.pending(queue), { items: 0, bytes: 0 });
+    assert.deepEqual(await t.storage.pending(free), { items: 0, bytes: 0 });
+    await assert.rejects(t.storage.pending(queue + 1000), { code: "STORAGE_FAILED" });
+  },
+
   "a limit that was given up and comes back counts from the start": async (t) => {
     const limit = atMost(3);
     const queue = await definedQueue(t, { maxPending: limit });

@@ -63,6 +63,21 @@ describe.each(homes())("canceling tasks on $name", (home) => {
     expect(await world.run(pool.stats())).toMatchObject({ running: 0, dead: 0, delayed: 0 });
   });
 
+  test("a process that has no room for more tasks hears of a canceled one, too", async () => {
+    const world = await World.on(home);
+    const endless = new Endless();
+    const handlers = { wait: endless.handler };
+    const { pool } = await world.started((bw) =>
+      bw.pool({ name: "p", maxConcurrencyPerWorker: 1, handlers }),
+    );
+    const [first] = await world.run(pool.enqueueBatch("wait", numbers(2)));
+    await world.until(() => endless.running === 1);
+    expect(await world.run(pool.cancel(first as string))).toBe("canceling");
+    await world.until(() => endless.reasons.length === 1, 100);
+    expect(hasCode(endless.reasons[0], "CANCELED")).toBe(true);
+    await world.until(() => endless.running === 1);
+  });
+
   test("how a canceled task ends does not count", async () => {
     const world = await World.on(home);
     const told: unknown[] = [];
@@ -138,7 +153,9 @@ describe.each(homes())("canceling tasks on $name", (home) => {
       });
     }
     expect(ends[0]).toBeGreaterThanOrEqual(1000);
+    expect(ends[0]).toBeLessThan(2000);
     expect(ends[1]).toBeGreaterThanOrEqual(2000);
+    expect(ends[1]).toBeLessThan(5000);
     expect(ends[2]).toBeGreaterThanOrEqual(5000);
     expect(endless.reasons.every((reason) => hasCode(reason, "HANDLER_TIMEOUT"))).toBe(true);
   });

@@ -6,6 +6,7 @@ import {
   Batchwork,
   task,
   type Completion,
+  type PendingState,
   type TaskContext,
   type TaskResult,
 } from "../../../src/index.ts";
@@ -36,6 +37,20 @@ const pool = bw.pool({
   },
   onComplete: (completion) => expectTypeOf(completion).toEqualTypeOf<Completion>(),
 });
+
+/** What `maxPending` of a pool takes, and what `explain` says of it. */
+async function limits(): Promise<void> {
+  const handlers = { tick: () => "done" };
+  bw.pool({ name: "items", handlers, maxPending: { items: 5 }, version: 2 });
+  bw.pool({ name: "both", handlers, maxPending: { items: 5, bytes: 100, policy: "wait" } });
+  // @ts-expect-error -- no such policy
+  bw.pool({ name: "drop", handlers, maxPending: { items: 5, policy: "drop" } });
+  // @ts-expect-error -- a limit has a name
+  bw.pool({ name: "number", handlers, maxPending: 5 });
+  expectTypeOf((await pool.explain()).pending).toEqualTypeOf<PendingState | null>();
+  expectTypeOf<PendingState["limit"]["items"]>().toEqualTypeOf<number>();
+  expectTypeOf<PendingState["policy"]>().toEqualTypeOf<"reject" | "wait">();
+}
 
 /** Never called: it is enough that it compiles. */
 async function calls(): Promise<void> {
@@ -69,4 +84,5 @@ async function calls(): Promise<void> {
 
 test("names, arguments and results of tasks follow from the handlers", () => {
   expect(calls).toBeTypeOf("function");
+  expect(limits).toBeTypeOf("function");
 });

@@ -77,6 +77,33 @@ test("what a transaction of the user's adds is counted with it, and not when it 
   await expect(storage.append([limited])).rejects.toMatchObject({ code: "QUEUE_FULL" });
 });
 
+test("tasks of a pool are counted by the same triggers, and only while there is a limit", async () => {
+  const folder = await Folder.make();
+  const { storage, queue, incarnation } = await folder.desk();
+  await storage.pools.define([{ queue, callbacks: null, resultTtlMs: 60_000 }]);
+  await propose(storage, queue, PLAIN);
+  await storage.append([{ ...chunk(queue, 4), group: "0:" }]);
+  expect(triggers(folder)).toBe(0);
+  await propose(storage, queue, LIMITED);
+  expect(triggers(folder)).toBe(3);
+  const unlimited = { maxBytes: UNLIMITED, maxParallelism: UNLIMITED, concurrencyPerKey: 1 };
+  const claims = [{ queue, limit: 10, ...unlimited }];
+  const request = { incarnation, settlements: [], claims, alone: false };
+  const { claimed } = await storage.pools.exchange(request);
+  const [slice] = claimed as [(typeof claimed)[number]];
+  const { batch, token } = slice;
+  const nothing = { values: null, again: [], dead: [], callbacks: null };
+  for (const [n, index] of [2, 0, 3].entries()) {
+    const settlements = [{ batch, token, done: [index], ...nothing }];
+    await storage.pools.exchange({ ...request, settlements, claims: [] });
+    expect(folder.number("SELECT items FROM batchwork_pending")).toBe(3 - n);
+    expect(folder.number("SELECT bytes FROM batchwork_pending")).toBe(3 - n);
+  }
+  await propose(storage, queue, PLAIN);
+  expect(triggers(folder)).toBe(0);
+  expect(await storage.pending(queue)).toEqual({ items: 1, bytes: 1 });
+});
+
 test("the count is what a count of the chunks would be, whatever has happened to them", async () => {
   const folder = await Folder.make();
   const desk = await folder.desk();

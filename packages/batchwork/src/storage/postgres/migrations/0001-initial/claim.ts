@@ -92,7 +92,12 @@ BEGIN
     EXIT WHEN v_sealed.batch IS NULL;
     v_claimed := v_claimed || v_sealed.batch;
   END LOOP;
-  g.oldest := least(g.oldest, (SELECT min(id) FROM unnest(v_claimed) AS id));
+  IF p_retry THEN
+    g.oldest := least(g.oldest, (SELECT min(id) FROM unnest(v_claimed) AS id));
+  ELSE
+    -- New ids ascend.
+    g.oldest := least(g.oldest, v_claimed[1]);
+  END IF;
   v_back := p_back OR g.blocked;
   g.blocked := v_active + cardinality(v_claimed) >= p_concurrency;
   IF g.blocked AND NOT v_told THEN
@@ -121,7 +126,22 @@ BEGIN
   END IF;
 END $$;
 
--- The same, locked; those that others have are passed over.
+-- True when so many are in line.
+CREATE FUNCTION @.has_in_line(
+  p_queue int, p_retry boolean, p_from bigint, p_many bigint, p_now bigint
+) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+  IF p_retry THEN
+    RETURN EXISTS (SELECT FROM @.group_states AS s
+      WHERE s.queue = p_queue AND s.ready_at >= p_from AND s.ready_at <= p_now AND NOT s.blocked
+      ORDER BY s.ready_at OFFSET p_many - 1);
+  END IF;
+  RETURN EXISTS (SELECT FROM @.group_states AS s
+    WHERE s.queue = p_queue AND s.wake_at >= p_from AND s.wake_at <= p_now AND NOT s.blocked
+    ORDER BY s.wake_at OFFSET p_many - 1);
+END $$;
+
+-- The first groups in line, locked; those that others have are passed over.
 CREATE FUNCTION @.lock_next_groups(
   p_queue int, p_retry boolean, p_from bigint, p_most bigint, p_now bigint
 ) RETURNS bigint[] LANGUAGE plpgsql AS $$
@@ -136,12 +156,13 @@ BEGIN
     ORDER BY s.wake_at, s.turn LIMIT p_most FOR UPDATE OF g SKIP LOCKED);
 END $$;
 
--- Claims up to p_limit batches. more: there would have been one beyond it.
+-- Claims up to p_limit batches.
 CREATE FUNCTION @.claim_queue(
   p_queue int, p_marks @.marks, p_limit bigint, p_max_size bigint, p_max_bytes bigint,
-  p_concurrency bigint, p_owner bigint, p_now bigint, OUT claimed bigint[], OUT more boolean
-) LANGUAGE plpgsql AS $$
+  p_concurrency bigint, p_owner bigint, p_now bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
 DECLARE
+  v_claimed bigint[] := '{}';
   v_retry boolean;
   v_from bigint;
   v_back boolean;
@@ -151,37 +172,37 @@ DECLARE
   v_id bigint;
   v_got bigint[];
 BEGIN
-  claimed := '{}';
   FOREACH v_retry IN ARRAY ARRAY[true, false] LOOP
     v_from := CASE WHEN v_retry THEN p_marks.ready_at ELSE p_marks.wake_at END;
-    v_back := (SELECT count(*) > 1 FROM @.groups_in_line(p_queue, v_retry, v_from, 2, p_now));
-    WHILE cardinality(claimed) < p_limit LOOP
-      v_round := @.lock_next_groups(p_queue, v_retry, v_from, p_limit - cardinality(claimed),
+    v_back := NULL;
+    WHILE cardinality(v_claimed) < p_limit LOOP
+      v_round := @.lock_next_groups(p_queue, v_retry, v_from, p_limit - cardinality(v_claimed),
         p_now);
-      v_all := cardinality(v_round) < p_limit - cardinality(claimed);
+      EXIT WHEN v_round = '{}';
+      v_back := coalesce(v_back, cardinality(v_round) > 1
+        OR @.has_in_line(p_queue, v_retry, v_from, 2, p_now));
+      v_all := cardinality(v_round) < p_limit - cardinality(v_claimed);
       LOOP
         v_next := '{}';
         FOREACH v_id IN ARRAY v_round LOOP
-          EXIT WHEN cardinality(claimed) >= p_limit;
+          EXIT WHEN cardinality(v_claimed) >= p_limit;
           v_got := @.claim_turn(v_id, v_retry, v_back,
             -- Nobody to take turns with.
             CASE WHEN v_all AND cardinality(v_round) = 1
-              THEN p_limit - cardinality(claimed) ELSE 1 END,
+              THEN p_limit - cardinality(v_claimed) ELSE 1 END,
             p_max_size, p_max_bytes, p_concurrency, p_owner, p_now);
           IF v_got <> '{}' THEN
             v_next := v_next || v_id;
-            claimed := claimed || v_got;
+            v_claimed := v_claimed || v_got;
           END IF;
         END LOOP;
         EXIT WHEN NOT v_all OR v_next = '{}' OR cardinality(v_round) = 1
-          OR cardinality(claimed) >= p_limit;
+          OR cardinality(v_claimed) >= p_limit;
         v_round := v_next;
       END LOOP;
       EXIT WHEN v_all;
     END LOOP;
   END LOOP;
-  more := cardinality(claimed) >= p_limit AND (
-    EXISTS (SELECT FROM @.groups_in_line(p_queue, true, p_marks.ready_at, 1, p_now))
-    OR EXISTS (SELECT FROM @.groups_in_line(p_queue, false, p_marks.wake_at, 1, p_now)));
+  RETURN v_claimed;
 END $$;
 `;

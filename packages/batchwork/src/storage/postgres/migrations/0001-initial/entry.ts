@@ -16,22 +16,18 @@ CREATE FUNCTION @.enter_queue(
   p_queue int, p_max_size bigint, p_max_bytes bigint, p_concurrency bigint, p_alone boolean
 ) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
-  q @.queues;
+  v_entered record;
 BEGIN
-  SELECT * INTO q FROM @.queues WHERE id = p_queue;
+  SELECT e.tighter, CASE WHEN e.tighter OR p_alone
+      THEN pg_advisory_xact_lock(@queues, p_queue)::text
+      ELSE pg_advisory_xact_lock_shared(@queues, p_queue)::text END
+    INTO v_entered FROM (
+    SELECT @.is_tighter(q, p_max_size, p_max_bytes, p_concurrency) AS tighter
+    FROM @.queues AS q WHERE q.id = p_queue OFFSET 0) AS e;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'batchwork: no queue %', p_queue USING ERRCODE = 'BW002';
   END IF;
-  IF NOT @.is_tighter(q, p_max_size, p_max_bytes, p_concurrency) THEN
-    IF p_alone THEN
-      PERFORM pg_advisory_xact_lock(@queues, p_queue);
-    ELSE
-      PERFORM pg_advisory_xact_lock_shared(@queues, p_queue);
-    END IF;
-    RETURN false;
-  END IF;
-  PERFORM pg_advisory_xact_lock(@queues, p_queue);
-  RETURN true;
+  RETURN v_entered.tighter;
 END $$;
 
 -- Wakes the groups that are due for tighter caps. The caller has the queue alone.

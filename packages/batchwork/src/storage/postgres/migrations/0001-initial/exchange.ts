@@ -83,20 +83,20 @@ DECLARE
   v_marks @.marks[] := '{}';
   v_ended @.ended[] := '{}';
   v_claimed bigint[] := '{}';
-  v_turn record;
+  v_turn bigint[];
   v_look record;
   v_suspect bigint;
   v_idle boolean;
   v_free boolean;
   v_frees_at bigint;
-  v_beyond boolean;
+  v_full boolean;
+  v_loosens boolean := false;
   v_more boolean := false;
   v_contended boolean := false;
   v_next_at bigint;
 BEGIN
-  PERFORM @.check_isolation();
   -- The reaper has it alone: nobody claims for an incarnation that is being declared dead.
-  PERFORM pg_advisory_xact_lock_shared(@incarnations, p_incarnation::int);
+  PERFORM @.check_isolation(), pg_advisory_xact_lock_shared(@incarnations, p_incarnation::int);
   v_alive := EXISTS (SELECT FROM @.incarnations AS i WHERE i.id = p_incarnation);
   v_before := coalesce(p_at, @.now_ms());
   FOR c IN SELECT * FROM json_to_recordset(p_claims) AS j (queue int, "maxSize" bigint,
@@ -121,15 +121,19 @@ BEGIN
     v_bytes := v_bytes || c."maxBytes";
     v_concurrencies := v_concurrencies || c."groupConcurrency";
     v_marks := array_append(v_marks, @.begin_marks(c.marks, v_before));
+    v_loosens := v_loosens OR (q.max_size, q.max_bytes, q.group_concurrency)
+      IS DISTINCT FROM (c."maxSize", c."maxBytes", c."groupConcurrency");
   END LOOP;
   -- Notes for the marks: the transaction id comes after them, and the time after that.
   v_last := @.mark();
   v_now := v_before;
   -- Who finds nothing to do needs no transaction id, and nobody looks where nothing is.
-  v_idle := cardinality(p_batches) = 0 AND v_adopting = '{}'
-    AND NOT (p_alone AND @.suspect_waits(v_ids, v_caps, v_now))
-    AND NOT EXISTS (SELECT FROM unnest(v_ids) WITH ORDINALITY AS u (id, n),
-      LATERAL @.look(u.id, v_marks[u.n], v_last, v_before, v_now) AS l WHERE l.due);
+  v_idle := cardinality(p_batches) = 0 AND v_adopting = '{}';
+  IF v_idle THEN
+    v_idle := NOT (p_alone AND @.suspect_waits(v_ids, v_caps, v_now))
+      AND NOT EXISTS (SELECT FROM unnest(v_ids) WITH ORDINALITY AS u (id, n),
+        LATERAL @.look(u.id, v_marks[u.n], v_last, v_before, v_now) AS l WHERE l.due);
+  END IF;
   IF NOT v_idle THEN
     PERFORM pg_current_xact_id();
     v_now := coalesce(p_at, @.now_ms());
@@ -137,7 +141,10 @@ BEGIN
   IF v_alive AND cardinality(p_batches) > 0 THEN
     v_ended := @.settle(p_batches, p_tokens, p_outcomes, v_now);
     -- A queue that is not claimed from here hears of it from its next claim.
-    PERFORM @.tell_ended(ARRAY(SELECT e FROM unnest(v_ended) AS e WHERE e.queue <> ALL (v_ids)));
+    IF v_ended <> '{}' THEN
+      PERFORM @.tell_ended(ARRAY(
+        SELECT e FROM unnest(v_ended) AS e WHERE e.queue <> ALL (v_ids)));
+    END IF;
   END IF;
   RETURN QUERY SELECT 's', u.n, EXISTS (SELECT FROM @.batches AS b
       WHERE b.id = u.id AND b.settled = u.token), NULL, NULL
@@ -160,22 +167,22 @@ BEGIN
   END IF;
   FOR i IN 1 .. cardinality(v_ids) LOOP
     v_free := v_suspect IS NULL AND v_limits[i] > 0;
-    v_beyond := false;
+    v_full := false;
     IF NOT v_idle THEN
       v_turn := @.claim_queue(v_ids[i], v_marks[i],
         CASE WHEN v_suspect IS NULL THEN v_limits[i] ELSE 0 END,
         v_sizes[i], v_bytes[i], v_concurrencies[i], p_incarnation, v_now);
-      v_claimed := v_claimed || v_turn.claimed;
-      v_beyond := v_turn.more;
-      v_free := v_free AND cardinality(v_turn.claimed) < v_limits[i];
+      v_claimed := v_claimed || v_turn;
+      v_full := v_suspect IS NOT NULL OR cardinality(v_turn) >= v_limits[i];
+      v_free := v_free AND cardinality(v_turn) < v_limits[i];
     END IF;
     v_frees_at := NULL;
     IF v_rooms[i] IS NOT NULL THEN
       v_frees_at := @.note_deliveries(v_ids[i], v_throttles[i], v_claimed, v_now);
       v_caps[i] := CASE WHEN v_frees_at IS NULL THEN v_concurrencies[i] ELSE 0 END;
     END IF;
-    v_more := v_more OR (v_beyond AND v_frees_at IS NULL);
     v_look := @.look(v_ids[i], v_marks[i], v_last, v_before, v_now);
+    v_more := v_more OR (v_full AND v_look.in_line AND v_frees_at IS NULL);
     v_marks[i] := v_look.marks;
     -- What is still there is there for others.
     v_contended := v_contended OR (v_free AND v_look.due);
@@ -187,7 +194,7 @@ BEGIN
   END LOOP;
   -- Looser caps are left behind only where something was written anyway, or two processes with
   -- different definitions would write at every look.
-  IF v_claimed <> '{}' OR cardinality(p_batches) > 0 THEN
+  IF v_loosens AND (v_claimed <> '{}' OR cardinality(p_batches) > 0) THEN
     UPDATE @.queues AS t SET max_size = u.size, max_bytes = u.bytes, group_concurrency = u.cap
     FROM unnest(v_ids, v_sizes, v_bytes, v_concurrencies) AS u (id, size, bytes, cap)
     WHERE t.id = u.id AND (t.max_size, t.max_bytes, t.group_concurrency)

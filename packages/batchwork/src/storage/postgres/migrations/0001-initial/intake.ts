@@ -117,6 +117,9 @@ CREATE FUNCTION @.count_inbox(
   p_most bigint, p_now bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
+  -- Where they are, so that none is looked for twice. What is there stays as long as the statement
+  -- that calls: its snapshot is older, so no place is given to another row.
+  v_places tid[];
   v_chunks bigint[];
   v_names text[];
   v_dedup boolean;
@@ -124,9 +127,9 @@ DECLARE
   v_ids bigint[] := ARRAY(SELECT e.grp FROM unnest(p_ended) AS e);
   v_locked bigint[];
 BEGIN
-  SELECT array_agg(i.chunk), array_agg(DISTINCT i.grp), bool_or(i.keys IS NOT NULL)
-    INTO v_chunks, v_names, v_dedup FROM (
-    SELECT grp, chunk, keys FROM @.inbox WHERE queue = p_queue AND chunk >= p_from
+  SELECT array_agg(i.ctid), array_agg(DISTINCT i.grp COLLATE "C"), bool_or(i.keys IS NOT NULL)
+    INTO v_places, v_names, v_dedup FROM (
+    SELECT ctid, grp, keys FROM @.inbox WHERE queue = p_queue AND chunk >= p_from
     ORDER BY chunk LIMIT p_most) AS i;
   IF v_names IS NOT NULL THEN
     IF EXISTS (SELECT FROM unnest(v_names) AS n (name) WHERE NOT EXISTS (
@@ -143,19 +146,19 @@ BEGIN
     FOR UPDATE SKIP LOCKED);
   IF cardinality(v_locked) < cardinality(v_ids) THEN
     PERFORM @.tell_ended(ARRAY(SELECT e FROM unnest(p_ended) AS e WHERE e.grp <> ALL (v_locked)));
-    v_chunks := ARRAY(SELECT i.chunk FROM @.inbox AS i
-      WHERE i.queue = p_queue AND i.chunk >= p_from AND i.chunk = ANY (v_chunks) AND (
-        SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp)
-        = ANY (v_locked));
+    v_places := ARRAY(SELECT i.ctid FROM @.inbox AS i WHERE i.ctid = ANY (v_places) AND (
+      SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = i.grp)
+      = ANY (v_locked));
   END IF;
   IF v_dedup THEN
+    v_chunks := ARRAY(SELECT i.chunk FROM @.inbox AS i WHERE i.ctid = ANY (v_places));
     PERFORM @.hold_dedup_keys(p_queue, v_chunks);
+    v_places := ARRAY(SELECT i.ctid FROM @.inbox AS i
+      WHERE i.queue = p_queue AND i.chunk >= p_from AND i.chunk = ANY (v_chunks));
   END IF;
   v_turn := nextval('@.turns');
   WITH deleted AS (
-    -- p_from says what v_chunks says already: what was deleted before is not to be walked over,
-    -- whatever the plan.
-    DELETE FROM @.inbox WHERE queue = p_queue AND chunk >= p_from AND chunk = ANY (v_chunks)
+    DELETE FROM @.inbox WHERE ctid = ANY (v_places)
     RETURNING grp, chunk, count, bytes, due_at, keys IS NOT NULL AS dedup
   ), taken AS (
     SELECT (SELECT g.id FROM @.groups AS g WHERE g.queue = p_queue AND g.name = d.grp) AS grp,

@@ -17,12 +17,13 @@ BEGIN
     WHERE b.run_at <= p_now AND @.leased_in(b.grp) < u.cap);
 END $$;
 
--- Looks where a claim of the queue would look. due: something is there now. next_at: when there may
+-- Looks where a claim of the queue would look. due: something is there now; in_line: a group of
+-- which that is known. next_at: when there may
 -- be something that is not there now. Moves the marks: p_last is the id given out last when this
 -- transaction looked before it got its own id, p_before the time.
 CREATE FUNCTION @.look(
   p_queue int, INOUT marks @.marks, p_last bigint, p_before bigint, p_now bigint,
-  OUT due boolean, OUT next_at bigint
+  OUT due boolean, OUT in_line boolean, OUT next_at bigint
 ) LANGUAGE plpgsql AS $$
 DECLARE
   f record;
@@ -38,7 +39,8 @@ BEGIN
     (SELECT b.run_at FROM @.batches AS b WHERE b.queue = p_queue AND b.state = 'ready'
       AND b.suspect AND b.run_at > p_now ORDER BY b.run_at LIMIT 1) AS suspect_at
     INTO f;
-  due := f.chunk IS NOT NULL OR coalesce(least(f.ready_at, f.wake_at) <= p_now, false);
+  in_line := coalesce(least(f.ready_at, f.wake_at) <= p_now, false);
+  due := f.chunk IS NOT NULL OR in_line;
   next_at := least(f.ready_at, f.wake_at, f.suspect_at);
   IF f.open >= marks.horizon THEN
     marks.chunk := least(f.chunk, marks.next_chunk);

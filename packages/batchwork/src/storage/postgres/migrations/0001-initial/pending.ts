@@ -16,7 +16,8 @@ CREATE TABLE @.budgets (
 );
 CREATE INDEX budgets_queue ON @.budgets (queue);
 
--- Items that are neither done nor dead. The bytes of a part of a batch are those of average items.
+-- Items that are neither done nor dead. The bytes of a part of a chunk are those of average items,
+-- without the two between one item and the next.
 CREATE FUNCTION @.pending(p_queue int, OUT items bigint, OUT bytes bigint)
 LANGUAGE plpgsql STABLE ${STEADY_PLANS} AS $$
 #variable_conflict use_column
@@ -30,13 +31,13 @@ BEGIN
   items := items + v_part.items;
   bytes := bytes + v_part.bytes;
   SELECT coalesce(sum(t.count), 0) AS items, coalesce(sum((
-      SELECT ceil(octet_length(d.data)::numeric * t.count / d.count)
+      SELECT ceil((octet_length(d.data) - 2 * (d.count - 1))::numeric * t.count / d.count)
       FROM @.payloads AS d WHERE d.chunk = t.chunk)), 0) AS bytes INTO v_part
   FROM @.slices AS t WHERE t.queue = p_queue;
   items := items + v_part.items;
   bytes := bytes + v_part.bytes;
   SELECT coalesce(sum(b.count), 0) AS items, coalesce(sum(coalesce(b.bytes, (
-      SELECT sum(ceil(octet_length(d.data)::numeric * m.count / d.count))
+      SELECT sum(ceil((octet_length(d.data) - 2 * (d.count - 1))::numeric * m.count / d.count))
       FROM @.members AS m JOIN @.payloads AS d ON d.chunk = m.chunk
       WHERE m.batch = b.id))), 0) AS bytes
     INTO v_part

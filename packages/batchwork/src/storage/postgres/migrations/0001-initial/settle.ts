@@ -27,10 +27,12 @@ DECLARE
   f record;
 BEGIN
   DELETE FROM @.payloads WHERE chunk = ANY (v_whole);
+  IF cardinality(v_whole) = cardinality(p_chunks) THEN
+    RETURN;
+  END IF;
   -- Others may be about to free another part: they take their turns, in one order everywhere.
   FOR f IN SELECT u.chunk, u.count FROM unnest(p_chunks, p_counts) AS u (chunk, count)
-    WHERE cardinality(v_whole) < cardinality(p_chunks) AND u.chunk <> ALL (v_whole)
-    ORDER BY u.chunk
+    WHERE u.chunk <> ALL (v_whole) ORDER BY u.chunk
   LOOP
     UPDATE @.payloads SET live = live - f.count WHERE chunk = f.chunk;
     DELETE FROM @.payloads WHERE chunk = f.chunk AND live <= 0;
@@ -172,6 +174,7 @@ RETURNS @.ended[] LANGUAGE plpgsql AS $$
 DECLARE
   b @.batches;
   v_done bigint[];
+  v_clear bigint;
   v_ended @.ended[];
   v_retry_at bigint;
 BEGIN
@@ -191,6 +194,7 @@ BEGIN
     PERFORM @.drop_members(v_done);
   END IF;
   FOR i IN 1 .. cardinality(p_batches) LOOP
+    v_clear := CASE WHEN p_batches[i] % 512 = 0 THEN p_batches[i] ELSE v_clear END;
     CONTINUE WHEN p_outcomes[i] IS NULL;
     SELECT * INTO b FROM @.batches
     WHERE id = p_batches[i] AND token = p_tokens[i] AND state = 'leased';
@@ -201,8 +205,9 @@ BEGIN
     END IF;
   END LOOP;
   -- Now and then whoever ends a batch clears up, whatever the reaper keeps up with.
-  PERFORM @.forget_done(t.queue, 1024, 8192, p_now) FROM @.batches AS t
-  WHERE t.id = (SELECT max(d.id) FROM unnest(p_batches) AS d (id) WHERE d.id % 512 = 0);
+  IF v_clear IS NOT NULL THEN
+    PERFORM @.forget_done(t.queue, 1024, 8192, p_now) FROM @.batches AS t WHERE t.id = v_clear;
+  END IF;
   RETURN v_ended;
 END $$;
 

@@ -5,7 +5,7 @@ export const STATUS = String.raw`
 -- The last chunk id that was given out.
 CREATE FUNCTION @.mark() RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-  RETURN (SELECT CASE WHEN s.is_called THEN s.last_value ELSE 0 END FROM @.chunk_ids AS s);
+  RETURN coalesce(pg_sequence_last_value('@.chunk_ids'), 0);
 END $$;
 
 -- The states of all groups of a queue, or of one group.

@@ -1,10 +1,12 @@
-/** What becomes of the rows of pools, for `promote`. */
-import type { PromotionRows } from "../promotion.ts";
-import type { SqliteValue } from "./handle.ts";
+/**
+ * What rows of pools are to a promotion: the same on both sides, since both databases read them
+ * under the same names.
+ */
+import type { PromotionRows } from "./promotion.ts";
 
-type Row = Readonly<Record<string, SqliteValue>>;
+type Row = Readonly<Record<string, unknown>>;
 
-export function poolRow(row: Row): PromotionRows["pools"] {
+export function promotedPool(row: Row): PromotionRows["pools"] {
   return {
     queue: row["queue"] as string,
     callbacks: row["callbacks"] as string | null,
@@ -13,14 +15,14 @@ export function poolRow(row: Row): PromotionRows["pools"] {
   };
 }
 
-export function sliceRow(now: number, row: Row): PromotionRows["slices"] {
+export function promotedSlice(row: Row, now: number): PromotionRows["slices"] {
   return {
     queue: row["queue"] as string,
-    group: row["grp"] as string,
+    group: row["lane"] as string,
     chunk: row["chunk"] as number,
-    from: row["first"] as number,
+    from: row["first_index"] as number,
     count: row["count"] as number,
-    indices: listOf(row),
+    indices: indicesOf(row),
     attempt: row["attempt"] as number,
     runInMs: (row["run_at"] as number) - now,
     company: row["company"] as number | null,
@@ -28,26 +30,23 @@ export function sliceRow(now: number, row: Row): PromotionRows["slices"] {
   };
 }
 
-/** None for what is kept no longer. */
-export function taskRows(now: number, row: Row): PromotionRows["tasks"][] {
+export function promotedTasks(row: Row, now: number): PromotionRows["tasks"] {
   const expiresAt = row["expires_at"] as number | null;
-  if (expiresAt !== null && expiresAt <= now) return [];
-  const ended = {
+  return {
     queue: row["queue"] as string,
     chunk: row["chunk"] as number,
-    from: row["first"] as number,
+    from: row["first_index"] as number,
     ended: row["count"] as number,
-    indices: listOf(row),
+    indices: indicesOf(row),
     kind: row["kind"] as string,
     data: row["data"] as string | null,
     error: row["error"] as string | null,
     endedAt: row["ended_at"] as number,
     expiresInMs: expiresAt === null ? null : expiresAt - now,
   };
-  return [ended];
 }
 
-function listOf(row: Row): readonly number[] | null {
-  const list = row["list"] as string | null;
+function indicesOf(row: Row): readonly number[] | null {
+  const list = row["indices"] as string | null;
   return list === null ? null : (JSON.parse(list) as number[]);
 }
