@@ -7,7 +7,7 @@ import { failedSeeds } from "./seeds.ts";
 /** Every tenth of them is on SQLite. */
 const SEEDS = Array.from({ length: 40 }, (_, seed) => seed);
 /** Far enough for the rarest bug to show. */
-const HUNTED = Array.from({ length: 200 }, (_, seed) => seed);
+const HUNTED = Array.from({ length: 500 }, (_, seed) => seed);
 
 describe("pools with crashes, pauses, clock steps and a failing storage", () => {
   test("every promise to tasks holds, and everything ends when the faults do", async () => {

@@ -1,7 +1,7 @@
 /** What happens to the world of pools in one step: tasks arrive, people call, things break. */
 import { BatchworkError } from "batchwork";
 import type { PoolLife, SimPool } from "./life.ts";
-import type { PoolPlan } from "./plan.ts";
+import { CALL_MAX, type PoolPlan } from "./plan.ts";
 import type { SimTask } from "./task.ts";
 import type { PoolsWorld } from "./world.ts";
 
@@ -9,7 +9,13 @@ import type { PoolsWorld } from "./world.ts";
 const BACKLOG_MAX = 80;
 
 /** What calls may reject with when storage calls fail and engines stop. */
-const EXPECTED = new Set(["STORAGE_FAILED", "STORAGE_BUSY", "STOPPED", "RESULT_TIMEOUT"]);
+const EXPECTED = new Set([
+  "STORAGE_FAILED",
+  "STORAGE_BUSY",
+  "STOPPED",
+  "RESULT_TIMEOUT",
+  "QUEUE_FULL",
+]);
 
 /** One step. */
 export function act(world: PoolsWorld): void {
@@ -40,7 +46,7 @@ function enqueue(world: PoolsWorld, life: PoolLife): void {
     afterMs: rng.chance(plan.delayed) ? rng.whole(0, 2 * plan.leaseMs) : 0,
     maxAttempts: rng.chance(0.2) ? rng.whole(1, 4) : maxAttempts,
   };
-  const count = rng.chance(0.4) ? rng.whole(2, 12) : 1;
+  const count = rng.chance(0.4) ? rng.whole(2, CALL_MAX) : 1;
   const isKeyed = rng.chance(plan.keyed);
   const tasks = world.newTasks(one, count, common, isKeyed);
   world.bulks.push(tasks.map(({ uid }) => uid));

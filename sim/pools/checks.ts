@@ -46,6 +46,13 @@ async function checkCounts(
   auditor: Storage,
   pool: PoolRecord,
 ): Promise<void> {
+  if (pool.plan.maxPending !== undefined) {
+    const { items } = await auditor.pending(pool.queue);
+    if (items !== pool.live.size) {
+      const detail = `${pool.plan.name}: ${items} are pending, not ${pool.live.size}`;
+      ledger.fail("counts add up", detail);
+    }
+  }
   const counts = await auditor.pools.counts(pool.queue);
   const live = [...pool.live];
   const known = {

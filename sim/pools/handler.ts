@@ -4,6 +4,7 @@ import {
   NonRetryableError,
   type Completion,
   type CompletionContext,
+  type Facade,
   type TaskContext,
 } from "batchwork";
 import type { PoolLife, Running } from "./life.ts";
@@ -13,6 +14,9 @@ import type { PoolsWorld } from "./world.ts";
 
 /** Share of the calls of callbacks that fail while things go wrong. */
 const CALLBACK_FAILS = 0.1;
+
+/** Share of the callbacks with a transaction that enqueue a task in it. */
+const FOLLOWS = 0.2;
 
 export async function runTask(
   world: PoolsWorld,
@@ -112,13 +116,34 @@ export async function tellOf(
     }
     return task as TaskRecord;
   });
-  await ctx?.tx((tx) => {
-    store.writeEffects(
-      tx,
-      tasks.map(({ args }) => args.uid),
-    );
+  const uids = tasks.map(({ args }) => args.uid);
+  const follow = control.on && rng.chance(FOLLOWS) ? followUp(world, life) : undefined;
+  const id = await ctx?.tx((tx) => {
+    store.writeEffects(tx, uids);
+    return follow?.enqueue(tx);
   });
+  if (follow !== undefined && id !== undefined) {
+    world.note(life.name, `enqueued ${id} in the same transaction`);
+    world.acknowledge(follow.task, id);
+  }
   for (const task of tasks) task.told++;
+}
+
+/** A task that exists if and only if the transaction of the callback commits. */
+function followUp(
+  world: PoolsWorld,
+  life: PoolLife,
+): { readonly task: SimTask; readonly enqueue: (tx: Facade) => string } | undefined {
+  const n = world.plan.pools.findIndex(({ maxPending }) => maxPending === undefined);
+  const plan = world.plan.pools[n];
+  const pool = life.pools[n];
+  if (plan === undefined || pool === undefined) return undefined;
+  const { maxAttempts } = plan.retry;
+  const common = { serialKey: "", priority: 0, afterMs: 0, maxAttempts };
+  const task = world.newTask(plan, common, false);
+  const enqueue = (tx: Facade): string =>
+    pool.enqueueSync("work", task, { tx, context: task.call });
+  return { task, enqueue };
 }
 
 function isAsItEnded({ end, args }: TaskRecord, { name, context, result }: Completion): boolean {

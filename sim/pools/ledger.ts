@@ -5,10 +5,14 @@ import { itemId } from "../../packages/batchwork/src/core/members.ts";
 import type { StoredTask } from "../../packages/batchwork/src/core/task.ts";
 import type { PoolDefinition } from "../../packages/batchwork/src/storage/pools.ts";
 import type { AppendedChunk, NewChunk } from "../../packages/batchwork/src/storage/storage.ts";
+import type { Scheduler } from "../scheduler.ts";
 import type { PoolsPlan } from "./plan.ts";
 import type { PoolRecord, SliceRecord, TaskEnd, TaskRecord } from "./records.ts";
 import type { SimTask } from "./task.ts";
 import type { PoolInvariant, PoolViolation } from "./violation.ts";
+
+/** Times of clocks are whole numbers, ms. */
+const CLOCK_MS = 2;
 
 export class TaskLedger {
   violation: PoolViolation | null = null;
@@ -21,11 +25,13 @@ export class TaskLedger {
   /** Incarnations that are neither dead nor retired, and the life of a process that each is of. */
   readonly incarnations = new Map<number, number>();
   claims = 0;
+  readonly #scheduler: Scheduler;
   readonly #keys = new Map<string, TaskRecord>();
   readonly #names = new Map<number, string>();
 
-  constructor(plan: PoolsPlan) {
+  constructor(plan: PoolsPlan, scheduler: Scheduler) {
     this.plan = plan;
+    this.#scheduler = scheduler;
   }
 
   fail(invariant: PoolInvariant, detail: string): void {
@@ -58,7 +64,7 @@ export class TaskLedger {
   }
 
   appended(chunks: readonly NewChunk[], appended: readonly AppendedChunk[]): void {
-    for (const [n, { queue, payload, group, dueInMs }] of chunks.entries()) {
+    for (const [n, { queue, payload, group, dueInMs, limit }] of chunks.entries()) {
       const pool = this.pools.get(queue);
       if (pool === undefined) continue;
       const { id: chunk, dueAt } = appended[n] as AppendedChunk;
@@ -67,9 +73,14 @@ export class TaskLedger {
         const task = this.#newTask(pool, { chunk, index, text, at: dueAt });
         const { args, id } = task;
         const isAsAsked = args.serialKey === serialKey && args.priority === priority;
-        if (!isAsAsked || dueInMs < args.afterMs) {
+        const leftMs = args.notBefore - this.#scheduler.now;
+        if (!isAsAsked || dueInMs + CLOCK_MS < leftMs) {
           this.fail("a task is what was enqueued", `${id} is in lane ${group}, due in ${dueInMs}`);
         }
+      }
+      const most = limit?.items ?? Number.POSITIVE_INFINITY;
+      if (pool.live.size > most) {
+        this.fail("maxPending: never more", `${pool.plan.name}: ${pool.live.size} of ${most}`);
       }
     }
   }

@@ -38,6 +38,8 @@ export class PoolLife {
   readonly door: Door;
   readonly pools: readonly SimPool[];
   readonly running = new Set<Running>();
+  /** True once `start()` has resolved. */
+  started = false;
   state: "up" | "stopping" | "stopped" = "up";
   /** Virtual time until which its storage fails every call. */
   outageUntil = 0;
@@ -82,7 +84,7 @@ export class PoolLife {
   }
 
   #define(plan: PoolPlan): SimPool {
-    const { throttle, timeout, maxBytesPerWorker, keepsResults, retry } = plan;
+    const { throttle, timeout, maxBytesPerWorker, maxPending, keepsResults, retry } = plan;
     return this.engine.pool({
       name: plan.name,
       maxParallelism: plan.maxParallelism,
@@ -95,6 +97,7 @@ export class PoolLife {
       maxLoopLagMs: Number.POSITIVE_INFINITY,
       ...(throttle === undefined ? {} : { throttle }),
       ...(timeout === undefined ? {} : { timeout }),
+      ...(maxPending === undefined ? {} : { maxPending }),
       ...(keepsResults ? {} : { ttl: 0 }),
       ...this.#callbacks(plan),
       handlers: {

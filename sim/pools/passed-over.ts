@@ -69,7 +69,7 @@ function hasRoom(pool: PoolRecord, claim: PoolClaim, { args }: TaskRecord): bool
 function checkIdle(ledger: TaskLedger, { pool, claim, tasks, due }: Look, now: number): void {
   if (claim.limit <= tasks.length || claim.maxBytes < Number.POSITIVE_INFINITY) return;
   if (pool.leased >= (pool.override ?? claim.maxParallelism)) return;
-  if (throttledUntil(pool, claim, now) !== null) return;
+  if (throttledUntil(pool, claim.throttle, now) !== null) return;
   const left = due.find((task) => hasRoom(pool, claim, task));
   if (left === undefined) return;
   const detail = `${pool.plan.name}: ${left.id}, due at ${left.at}, is left at ${now}`;
@@ -84,15 +84,16 @@ function checkNext(
   const ats = waiting.filter((task) => task.at > now && hasRoom(pool, claim, task));
   if (ats.length === 0) return;
   const at = Math.min(...ats.map((task) => task.at));
-  const latest = Math.max(at, throttledUntil(pool, claim, now) ?? at);
+  const latest = Math.max(at, throttledUntil(pool, claim.throttle, now) ?? at);
   if (nextAt !== null && nextAt <= latest) return;
   const detail = `${pool.plan.name}: to be looked at by ${latest}, not at ${nextAt}`;
   ledger.fail("the next look is not too late", detail);
 }
 
-function throttledUntil(
+/** When the throttle lets a task go again, storage time; `null` when it does now. */
+export function throttledUntil(
   { delivered }: PoolRecord,
-  { throttle }: PoolClaim,
+  throttle: PoolClaim["throttle"],
   now: number,
 ): number | null {
   if (throttle === undefined) return null;

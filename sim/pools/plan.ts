@@ -21,6 +21,8 @@ export interface PoolPlan {
     readonly maxBackoffMs: number;
   };
   readonly timeout: number | undefined;
+  /** How many tasks may be pending; `undefined` for no limit. */
+  readonly maxPending: { readonly items: number; readonly policy: "reject" | "wait" } | undefined;
   /** False keeps no result. */
   readonly keepsResults: boolean;
   readonly told: Told;
@@ -68,6 +70,12 @@ const SQLITE_EVERY = 10;
 
 /** Share of seeds in which nothing goes wrong. */
 const CALM = 0.15;
+
+/** Share of the pools that have a limit on what is pending. */
+const LIMITED = 0.15;
+
+/** Most tasks of one call. */
+export const CALL_MAX = 12;
 
 export function poolsPlanOf(seed: number): PoolsPlan {
   // Seeds that follow one another must not have plans that resemble one another.
@@ -123,6 +131,9 @@ function poolOf(name: string, rng: Rng, leaseMs: number): PoolPlan {
       maxBackoffMs: rng.whole(200, 1000),
     },
     timeout: rng.chance(0.3) ? rng.whole(50, 2 * leaseMs) : undefined,
+    maxPending: rng.chance(LIMITED)
+      ? { items: rng.whole(CALL_MAX, 40), policy: rng.pick(["reject", "wait"] as const) }
+      : undefined,
     keepsResults: rng.chance(0.8),
     told: rng.pick(["nobody", "each", "many", "in a transaction"] as const),
     workMs: rng.pick([0, 1, 10, leaseMs / 10, leaseMs / 3]),

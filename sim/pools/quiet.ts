@@ -62,24 +62,27 @@ async function comeToRest(
   }
 }
 
+/** Begins the names of calls that are made to bring all to an end. */
+const HELP = "at the end: ";
+
 /** What users do who want everything to end. */
 function help(world: PoolsWorld): void {
   const [life] = world.up();
-  if (life === undefined || life.waiting.size > 0) return;
+  if (life === undefined || [...life.waiting].some((call) => call.startsWith(HELP))) return;
   for (const { paused, override, plan } of world.ledger.pools.values()) {
     const pool = life.pools.find(({ name }) => name === plan.name);
     if (pool === undefined) continue;
-    if (paused) settle(world, life, `resume ${plan.name}`, async () => pool.resume());
+    if (paused) settle(world, life, `${HELP}resume ${plan.name}`, async () => pool.resume());
     if (override !== null) {
       const free = async (): Promise<void> => pool.config.update({ maxParallelism: null });
-      settle(world, life, `free ${plan.name}`, free);
+      settle(world, life, `${HELP}free ${plan.name}`, free);
     }
     const endless = world.ledger
       .unfinished()
       .filter((task) => task.pool.plan === plan && task.args.fate.kind === "endless");
     const ids = endless.map(({ id }) => id);
     if (ids.length === 0) continue;
-    settle(world, life, `cancel ${ids.join(" ")}`, async () => pool.cancelBatch(ids));
+    settle(world, life, `${HELP}cancel ${ids.join(" ")}`, async () => pool.cancelBatch(ids));
   }
 }
 

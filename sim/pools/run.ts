@@ -9,6 +9,7 @@ import { Rng } from "../rng.ts";
 import { Trace } from "../trace.ts";
 import { act } from "./actions.ts";
 import { audit, checkEnd } from "./checks.ts";
+import { InTime } from "./in-time.ts";
 import type { PoolMutant } from "./mutants/mutant.ts";
 import { poolsPlanOf, type PoolsPlan } from "./plan.ts";
 import { quieten } from "./quiet.ts";
@@ -67,10 +68,14 @@ async function play(world: PoolsWorld, progress: { step: number }): Promise<void
   const { storage } = store.open();
   const auditor = world.mutant?.storage?.(storage) ?? storage;
   await auditor.open({ clock: STILL });
+  const inTime = new InTime(world);
+  const afterEach = (): void => {
+    if (plan.calm && !plan.faults.deaf) inTime.check();
+  };
   const pass = async (ms: number): Promise<void> => {
     // What was called outside an event is done before time passes.
     await scheduler.rest();
-    await scheduler.pass(ms, () => undefined);
+    await scheduler.pass(ms, afterEach);
     world.clearAway();
   };
   while (progress.step < plan.steps && ledger.violation === null) {

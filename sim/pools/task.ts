@@ -18,8 +18,10 @@ export interface SimTask {
   readonly priority: number;
   /** Its idempotency key; "" for none. */
   readonly key: string;
-  /** It must not start before so many ms have passed. */
+  /** It must not start before so many ms have passed, … */
   readonly afterMs: number;
+  /** … which is not before this virtual time. */
+  readonly notBefore: number;
   /** How long its handler takes, ms. */
   readonly workMs: number;
   /** How often it may be tried. */

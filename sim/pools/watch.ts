@@ -64,19 +64,35 @@ export class PoolWatch {
           ledger.appended(stored.chunks, stored.appended);
           return answers;
         }),
+      ...this.#transactions(inner, clock, call),
+      ...this.#leases(inner, call, life),
+    };
+    return overlay(inner, changes, call);
+  }
+
+  /** What is enqueued inside of a transaction is there once that has committed. */
+  #transactions(inner: Storage, clock: ProcessClock, call: Call): Partial<Storage> {
+    let inside: (() => void)[] = [];
+    return {
+      appendInside: (tx, chunks) => {
+        const appended = inner.appendInside(tx, chunks);
+        inside.push(() => this.#ledger.appended(chunks, appended));
+        return appended;
+      },
       transact: async (request) =>
-        call(async () =>
-          inner.transact({
+        call(async () => {
+          inside = [];
+          const result = await inner.transact({
             ...request,
             outcome: () => {
               if (clock.dead) throw DIED;
               return request.outcome();
             },
-          }),
-        ),
-      ...this.#leases(inner, call, life),
+          });
+          for (const append of inside) append();
+          return result;
+        }),
     };
-    return overlay(inner, changes, call);
   }
 
   #leases(inner: Storage, call: Call, life: number): Partial<Storage> {

@@ -59,7 +59,7 @@ export class PoolsWorld {
     this.mutant = mutant;
     this.scheduler = new Scheduler(rng);
     this.store = openStore(plan.store);
-    this.ledger = new TaskLedger(plan);
+    this.ledger = new TaskLedger(plan, this.scheduler);
     this.watch = new PoolWatch(this.ledger);
     this.places = Array.from({ length: plan.processes }, () => ({ life: null, startAt: 0 }));
   }
@@ -101,10 +101,17 @@ export class PoolsWorld {
     const number = ++this.#lives;
     const life = new PoolLife(this, number, `p${n + 1}.${number}`);
     this.note(life.name, "begins");
-    life.engine.start().catch((error: unknown) => {
-      if (life.state === "up") this.crash(life, `could not start: ${String(error)}`);
-    });
+    void this.#startEngine(life);
     return life;
+  }
+
+  async #startEngine(life: PoolLife): Promise<void> {
+    try {
+      await life.engine.start();
+      life.started = true;
+    } catch (error) {
+      if (life.state === "up") this.crash(life, `could not start: ${String(error)}`);
+    }
   }
 
   /** The process is gone: nothing of it runs again. */
@@ -148,6 +155,7 @@ export class PoolsWorld {
       uid,
       call: uid,
       ...common,
+      notBefore: this.scheduler.now + common.afterMs,
       key: isKeyed ? `key ${uid}` : "",
       workMs: Math.round(workMs),
       fate: this.#fate(common.maxAttempts),

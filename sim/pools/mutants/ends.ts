@@ -5,6 +5,8 @@ import { spoil, type PoolMutant } from "./mutant.ts";
 const settledWithoutToken: PoolMutant = {
   name: "tasks are settled whoever owns them, and whatever the token",
   foundBy: ["only the current token writes"],
+  // Somebody has to come back who was taken for dead.
+  only: ({ faults, processes }) => faults.pause > 0 && processes > 1,
   begin: () => {
     const leases = new Map<number, { readonly token: number; readonly owner: number }>();
     return {
@@ -101,7 +103,7 @@ const resultsMixedUp: PoolMutant = {
 
 const cancelUnheard: PoolMutant = {
   name: "a process that has no room does not hear what was cancelled",
-  foundBy: ["drains when faults end"],
+  foundBy: ["drains when faults end", "cancelled tasks are told to stop in time"],
   begin: () => ({
     engine: (inner) =>
       spoil(inner, (pools) => ({

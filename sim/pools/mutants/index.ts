@@ -19,7 +19,8 @@ export async function huntInPools(
 ): Promise<PoolRunResult | null> {
   for (const seed of seeds) {
     // Mutants are made for the memory storage, which lets them change what is between the calls.
-    if (poolsPlanOf(seed).store !== "memory") continue;
+    const plan = poolsPlanOf(seed);
+    if (plan.store !== "memory" || mutant.only?.(plan) === false) continue;
     const result = await runPools(seed, { mutant });
     const invariant = result.violation?.invariant;
     if (invariant !== undefined && mutant.foundBy.includes(invariant)) return result;

@@ -87,6 +87,28 @@ const noBackoff: PoolMutant = {
   }),
 };
 
+const pendingIgnored: PoolMutant = {
+  name: "maxPending is ignored for tasks that are enqueued with keys",
+  foundBy: ["maxPending: never more"],
+  begin: () => ({
+    storage: (inner) =>
+      overlay(inner, {
+        appendKeyed: async ({ items, chunks }) => {
+          return inner.appendKeyed({ items, chunks: chunks.map(({ limit: _, ...one }) => one) });
+        },
+      }),
+  }),
+};
+
+const unheard: PoolMutant = {
+  name: "nobody hears that others commit tasks, or end some",
+  foundBy: ["what may start does so in time"],
+  // Others hear of what a process has no hands for; when that is to be is known where all is calm.
+  only: ({ calm, faults, processes, pools }) =>
+    calm && !faults.deaf && processes > 1 && pools.some((pool) => pool.maxConcurrencyPerWorker < 4),
+  begin: () => ({ storage: (inner) => overlay(inner, { changed: () => false }) }),
+};
+
 const keyForgottenAtCancel: PoolMutant = {
   name: "an idempotency key is forgotten when its task is cancelled",
   foundBy: ["one task per key"],
@@ -137,5 +159,7 @@ export const LIMIT_MUTANTS: readonly PoolMutant[] = [
   throttleIgnored,
   pauseForgotten,
   noBackoff,
+  pendingIgnored,
+  unheard,
   keyForgottenAtCancel,
 ];

@@ -2,6 +2,7 @@
 import type { PoolStorage } from "../../../packages/batchwork/src/storage/pools.ts";
 import type { Storage } from "../../../packages/batchwork/src/storage/storage.ts";
 import { overlay } from "../../serial.ts";
+import type { PoolsPlan } from "../plan.ts";
 import type { PoolInvariant } from "../violation.ts";
 
 /** A mutant in one run: what the processes share is made once a run. */
@@ -16,6 +17,8 @@ export interface PoolMutant {
   readonly name: string;
   /** The promises that it breaks: another one does not count. */
   readonly foundBy: readonly PoolInvariant[];
+  /** Runs in which it can show; others are left out to save time. Default: all. */
+  readonly only?: (plan: PoolsPlan) => boolean;
   readonly begin: () => PoolMutantRun;
 }
 

@@ -22,14 +22,19 @@ const DIGEST_CHARACTERS = 22;
 /** Tasks of one pool that may start at the same time. */
 export class TaskRoute implements KeyedQueue {
   readonly pool: TaskQueue;
-  /** Until they may start. */
-  readonly maxWaitMs: number;
   readonly chunkSize = CHUNK_ITEMS_MAX;
   readonly maxBytes = Number.POSITIVE_INFINITY;
 
-  constructor(pool: TaskQueue, maxWaitMs: number) {
+  readonly #dueInMs: () => number;
+
+  constructor(pool: TaskQueue, dueInMs: () => number) {
     this.pool = pool;
-    this.maxWaitMs = maxWaitMs;
+    this.#dueInMs = dueInMs;
+  }
+
+  /** Until they may start: less and less while they wait to be stored. */
+  get maxWaitMs(): number {
+    return this.#dueInMs();
   }
 
   get id(): number {
@@ -83,7 +88,7 @@ export class TaskIntake {
     this.#entrance = entrance;
     this.#clock = clock;
     this.#committing = committing;
-    this.#now = new TaskRoute(pool, 0);
+    this.#now = new TaskRoute(pool, () => 0);
   }
 
   /** The shortest way, for one task without options. */
@@ -187,9 +192,11 @@ export class TaskIntake {
   }
 
   #routeOf({ runAt, runAfter }: ResolvedTaskOptions): TaskRoute {
-    const dueInMs =
-      runAt === null ? runAfter : Math.max(0, Math.ceil(runAt - this.#clock.wallMs()));
-    return dueInMs === 0 ? this.#now : new TaskRoute(this.#pool, dueInMs);
+    const clock = this.#clock;
+    const dueInMs = runAt === null ? runAfter : Math.max(0, Math.ceil(runAt - clock.wallMs()));
+    if (dueInMs === 0) return this.#now;
+    const dueAt = clock.monotonicMs() + dueInMs;
+    return new TaskRoute(this.#pool, () => Math.max(0, Math.ceil(dueAt - clock.monotonicMs())));
   }
 }
 

@@ -77,7 +77,8 @@ export class Pool<H extends PoolHandlers> {
    *
    * @throws `QUEUE_FULL` (`maxPending`), `CALL_TOO_LARGE` (it never fits), `HANDLER_UNKNOWN`,
    * `ITEM_INVALID` (a `SchemaError` where the schema says so), `ITEM_TOO_LARGE`, `OPTION_INVALID`
-   * (nothing is stored), `STOPPED`, `STORAGE_BUSY`, `STORAGE_FAILED`; with `tx` and `idempotencyKey` as `batch.add`
+   * (nothing is stored), `STOPPED`, `STORAGE_BUSY`, `STORAGE_FAILED`; with `tx` and
+   * `idempotencyKey` as `batch.add`
    */
   async enqueue<N extends HandlerName<H>>(
     name: N,

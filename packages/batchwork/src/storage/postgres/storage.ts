@@ -195,9 +195,11 @@ export class PostgresStorage implements Storage, PromotionDestination {
   }
 
   async enroll(leaseMs: number): Promise<number> {
-    // Whoever only adds has no use for a connection that listens.
+    const enrolled = leases.enroll(this.#database, leaseMs);
+    // Whoever only adds has no use for a connection that listens. Asked for second: it would get
+    // the connection that is open already, and everything else had to wait for a new one.
     this.#connection?.listen();
-    return leases.enroll(this.#database, leaseMs);
+    return enrolled;
   }
 
   async heartbeat(incarnation: number, leaseMs: number): Promise<boolean> {

@@ -200,6 +200,25 @@ describe.each(homes())("maxPending of a pool on $name", (home) => {
     expect((await world.run(pool.stats())).waiting).toBe(10);
   });
 
+  test("a task that waited for room starts at its time all the same", async () => {
+    const world = await World.on(home);
+    const { pool, busy } = await limited(world, { maxPending: WAIT });
+    const ids = await world.run(pool.enqueueBatch("hold", numbers(10)));
+    const start = world.now;
+    const plain = pool.enqueue("hold", "plain", { runAfter: 60_000 });
+    const keyed = pool.enqueue("hold", "keyed", { runAfter: 60_000, idempotencyKey: "k" });
+    await world.advance(40_000, 1000);
+    await world.run(pool.cancelAll());
+    await world.run(Promise.all([plain, keyed]));
+    await world.run(pool.config.update({ maxParallelism: 5 }));
+    expect(await world.run(pool.status(ids[0] as string))).toBe("finished");
+    expect(busy.started).toEqual([]);
+    await world.until(() => busy.started.length === 2, 100);
+    expect(world.now - start).toBeGreaterThanOrEqual(60_000);
+    expect(world.now - start).toBeLessThan(70_000);
+    busy.release();
+  });
+
   test("those that wait are rejected when the engine stops", async () => {
     const world = await World.on(home);
     const { bw, pool } = await limited(world, { maxPending: WAIT });

@@ -87,10 +87,11 @@ BEGIN
     v_claimed := @.lease_retries(g, v_most, v_limited, p_owner, p_now);
   END IF;
   WHILE NOT p_retry AND cardinality(v_claimed) < v_most LOOP
-    v_sealed := @.seal(g, p_max_size, p_max_bytes, v_limited, p_owner, p_now);
+    v_sealed := @.seal(g, v_most - cardinality(v_claimed), p_max_size, p_max_bytes, v_limited,
+      p_owner, p_now);
     g := v_sealed.p_group;
-    EXIT WHEN v_sealed.batch IS NULL;
-    v_claimed := v_claimed || v_sealed.batch;
+    EXIT WHEN v_sealed.batches IS NULL;
+    v_claimed := v_claimed || v_sealed.batches;
   END LOOP;
   IF p_retry THEN
     g.oldest := least(g.oldest, (SELECT min(id) FROM unnest(v_claimed) AS id));

@@ -57,11 +57,35 @@ BEGIN
     WHERE w.grp = p_group.grp AND w.chunk >= p_group.head));
 END $$;
 
--- Seals the next batch of a group, leased at once. Returns NULL when the group is not due, or
--- nothing is there, whatever its state says. The caller writes the state back.
+-- Makes a batch of each of these chunks, leased at once; their headers are deleted already.
+CREATE FUNCTION @.insert_whole(
+  p_queue int, p_group bigint, p_chunks bigint[], p_bytes bigint[], p_size bigint,
+  p_tells boolean, p_owner bigint, p_now bigint
+) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE
+  v_batches bigint[];
+BEGIN
+  WITH made AS (
+    INSERT INTO @.batches (queue, grp, state, token, owner, attempt, run_at, count, bytes, reason,
+        first_chunk, tells, sealed_at, claimed_at)
+      SELECT p_queue, p_group, 'leased', 1, p_owner, 1, p_now, p_size, c.bytes, 'size', c.chunk,
+        p_tells, p_now, p_now
+      FROM unnest(p_chunks, p_bytes) WITH ORDINALITY AS c (chunk, bytes, n) ORDER BY c.n
+      RETURNING id, first_chunk
+  ), named AS (
+    INSERT INTO @.members (batch, place, chunk, from_index, count)
+      SELECT m.id, 1, m.first_chunk, 0, p_size FROM made AS m
+  )
+  SELECT array_agg(m.id ORDER BY m.id) INTO v_batches FROM made AS m;
+  RETURN v_batches;
+END $$;
+
+-- Seals the next batch of a group, leased at once; as many as p_most where chunks come next that
+-- fill a batch each. Returns NULL when the group is not due, or nothing is there, whatever its
+-- state says. The caller writes the state back.
 CREATE FUNCTION @.seal(
-  INOUT p_group @.group_states, p_max_size bigint, p_max_bytes bigint, p_tells boolean,
-  p_owner bigint, p_now bigint, OUT batch bigint
+  INOUT p_group @.group_states, p_most bigint, p_max_size bigint, p_max_bytes bigint,
+  p_tells boolean, p_owner bigint, p_now bigint, OUT batches bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
   v_due bigint;
@@ -74,6 +98,9 @@ DECLARE
   v_chunks bigint[] := '{}';
   v_from int[] := '{}';
   v_counts int[] := '{}';
+  -- Of chunks that fill a batch each.
+  v_sizes bigint[] := '{}';
+  v_batch bigint;
   -- The last row that was taken whole.
   v_whole bigint;
   v_last int;
@@ -94,6 +121,18 @@ BEGIN
   FOR w IN SELECT chunk, from_index, count, dedup, bytes FROM @.waiting
     WHERE grp = p_group.grp AND chunk >= p_group.head ORDER BY chunk, from_index
   LOOP
+    IF w.count = p_max_size AND w.bytes <= p_max_bytes AND w.from_index = 0 AND NOT w.dedup
+      AND cardinality(v_sizes) = cardinality(v_chunks) AND p_group.items >= v_count + p_max_size
+      AND cardinality(v_sizes) < p_most THEN
+      v_sizes := v_sizes || w.bytes::bigint;
+      v_chunks := v_chunks || w.chunk;
+      v_count := v_count + w.count;
+      v_total := v_total + w.bytes;
+      v_whole := w.chunk;
+      v_last := 0;
+      CONTINUE;
+    END IF;
+    EXIT WHEN v_sizes <> '{}';
     v_take := least(w.count, p_max_size - v_count);
     v_bytes := w.bytes;
     IF v_take > 0 AND w.bytes > p_max_bytes - v_total THEN
@@ -132,14 +171,20 @@ BEGIN
   IF v_dedup THEN
     PERFORM @.release_dedup_keys(v_chunks, v_from, v_counts);
   END IF;
-  INSERT INTO @.batches (queue, grp, state, token, owner, attempt, run_at, count, bytes, reason,
-      first_chunk, tells, sealed_at, claimed_at)
-    VALUES (p_group.queue, p_group.grp, 'leased', 1, p_owner, 1, p_now, v_count, v_total, v_reason,
-      v_chunks[1], p_tells, p_now, p_now)
-    RETURNING id INTO batch;
-  INSERT INTO @.members (batch, place, chunk, from_index, count)
-    SELECT batch, m.n, m.chunk, m.from_index, m.count
-    FROM unnest(v_chunks, v_from, v_counts) WITH ORDINALITY AS m (chunk, from_index, count, n);
+  IF v_sizes <> '{}' THEN
+    batches := @.insert_whole(p_group.queue, p_group.grp, v_chunks, v_sizes, p_max_size, p_tells,
+      p_owner, p_now);
+  ELSE
+    INSERT INTO @.batches (queue, grp, state, token, owner, attempt, run_at, count, bytes, reason,
+        first_chunk, tells, sealed_at, claimed_at)
+      VALUES (p_group.queue, p_group.grp, 'leased', 1, p_owner, 1, p_now, v_count, v_total,
+        v_reason, v_chunks[1], p_tells, p_now, p_now)
+      RETURNING id INTO v_batch;
+    INSERT INTO @.members (batch, place, chunk, from_index, count)
+      SELECT v_batch, m.n, m.chunk, m.from_index, m.count
+      FROM unnest(v_chunks, v_from, v_counts) WITH ORDINALITY AS m (chunk, from_index, count, n);
+    batches := ARRAY[v_batch];
+  END IF;
   p_group.items := greatest(0, p_group.items - v_count);
   p_group.bytes := greatest(0, p_group.bytes - v_total);
   p_group.due_at := NULL;

@@ -22,20 +22,26 @@ $$;
 -- Takes items off their chunks and deletes the chunks of which nothing is left.
 CREATE FUNCTION @.free_items(p_chunks bigint[], p_counts int[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-  v_whole bigint[] := ARRAY(SELECT f.chunk FROM unnest(p_chunks, p_counts) AS f (chunk, count)
-    WHERE f.count = (SELECT p.count FROM @.payloads AS p WHERE p.chunk = f.chunk));
-  f record;
+  v_whole bigint[];
+  v_parts bigint[];
+  v_counts int[];
+  v_live int;
 BEGIN
+  SELECT array_agg(f.chunk) FILTER (WHERE f.whole),
+      coalesce(array_agg(f.chunk ORDER BY f.chunk) FILTER (WHERE NOT f.whole), '{}'),
+      array_agg(f.count ORDER BY f.chunk) FILTER (WHERE NOT f.whole)
+    INTO v_whole, v_parts, v_counts FROM (
+    SELECT u.chunk, u.count,
+      u.count = (SELECT p.count FROM @.payloads AS p WHERE p.chunk = u.chunk) AS whole
+    FROM unnest(p_chunks, p_counts) AS u (chunk, count) OFFSET 0) AS f;
   DELETE FROM @.payloads WHERE chunk = ANY (v_whole);
-  IF cardinality(v_whole) = cardinality(p_chunks) THEN
-    RETURN;
-  END IF;
   -- Others may be about to free another part: they take their turns, in one order everywhere.
-  FOR f IN SELECT u.chunk, u.count FROM unnest(p_chunks, p_counts) AS u (chunk, count)
-    WHERE u.chunk <> ALL (v_whole) ORDER BY u.chunk
-  LOOP
-    UPDATE @.payloads SET live = live - f.count WHERE chunk = f.chunk;
-    DELETE FROM @.payloads WHERE chunk = f.chunk AND live <= 0;
+  FOR i IN 1 .. cardinality(v_parts) LOOP
+    UPDATE @.payloads SET live = live - v_counts[i] WHERE chunk = v_parts[i] RETURNING live
+      INTO v_live;
+    IF v_live <= 0 THEN
+      DELETE FROM @.payloads WHERE chunk = v_parts[i];
+    END IF;
   END LOOP;
 END $$;
 
