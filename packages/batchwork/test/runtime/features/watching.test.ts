@@ -119,6 +119,30 @@ describe.each(homes())("watching on $name storage", (home) => {
     busy.release();
   });
 
+  test("explain() says that a batch whose process died runs by itself first", async () => {
+    const world = await World.on(home);
+    const [lost, saved] = [new Busy(), new Busy()];
+    const limits = { maxSize: 3 };
+    const first = await world.started(defining<number>({ ...limits, handler: lost.handler }));
+    await world.run(first.pool.addBulk(numbers(3)));
+    await world.until(() => lost.running === 1);
+    first.kill();
+    const { pool: batch } = await world.started(
+      defining<number>({ ...limits, handler: saved.handler }),
+    );
+    await world.until(() => saved.running === 1, 500);
+    await world.run(batch.addBulk(numbers(3)));
+    await world.advance(2000);
+    expect(saved.running).toBe(1);
+    expect(await world.run(batch.explain())).toMatchObject({
+      waiting: 3,
+      waitsFor: "a process alone",
+    });
+    saved.release();
+    await world.until(() => saved.started.length === 2);
+    saved.release();
+  });
+
   test("replay() hands a batch that is kept over once more, as another one", async () => {
     const world = await World.on(home);
     const seen: [string, number[]][] = [];

@@ -26,14 +26,14 @@ describe.each(homes())("a pool, to the letter, on $name", (home) => {
     );
     await world.run(pool.enqueueBatch("fail", numbers(30)));
     const attempts = (): number => [...times.values()].flat().length;
-    await world.until(() => attempts() === 90, 250);
+    await world.until(() => attempts() === 90, 100);
     const delays = [1, 2].map((nth) =>
       [...times.values()].map((at) => (at[nth] as number) - (at[nth - 1] as number)),
     ) as [number[], number[]];
     for (const [n, mostMs] of [8000, 20_000].entries()) {
       const found = delays[n] as number[];
       expect(Math.min(...found)).toBeGreaterThanOrEqual(mostMs / 2 - LATE_MS);
-      expect(Math.max(...found)).toBeLessThanOrEqual(mostMs + LATE_MS);
+      expect(Math.max(...found)).toBeLessThanOrEqual(mostMs + 2 * LATE_MS);
       // Chance has eight shares to choose from.
       expect(Math.max(...found) - Math.min(...found)).toBeGreaterThan(mostMs / 8);
     }

@@ -30,10 +30,7 @@ describePostgres("a claim on PostgreSQL", () => {
     );
     expect(second.more).toBe(false);
     const all = [...first.claimed, ...second.claimed];
-    expect(all.map(({ members }) => members.map(({ items }) => items))).toMatchObject([
-      ...[1, 2, 3].map(() => [{ from: 0, count: 10 }]),
-      ...[4, 5, 6, 7].map(() => expect.any(Array)),
-    ]);
+    expect(all.map(({ members }) => members.length)).toEqual([1, 1, 1, 2, 2, 2, 2]);
     expect(all.map(({ left }) => left)).toEqual([50, 50, 0, 0, 0, 0, 0]);
     const ids = all.map(({ batch }) => batch);
     expect(ids).toEqual(ids.toSorted((a, b) => a - b));
