@@ -96,7 +96,8 @@ export interface BatchSettings {
    * What is kept of batches that are done: `true` nothing, `false` all of them, a number the latest
    * so many, `{ count, age }` both at most (`age` in seconds), with their items, so that
    * `replay(batchId)` can hand them over again. Removed within a minute or so. As OqronKit's.
-   * Default: the latest 10,000 (1,000 in memory), without their items.
+   * A batch of which items failed is over, too, and counts. Default: the latest 10,000 (1,000 in
+   * memory), without their items.
    */
   readonly removeOnComplete?: RemoveOption;
   /**
