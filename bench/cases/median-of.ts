@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { CaseResult, RunCase } from "../harness/case.ts";
 
 /** How often rows run that are close to their target: one run says as much of the machine. */
-export const CLOSE = 5;
+export const CLOSE = 3;
 
 /** The row, run `times` times (an odd number), each in a directory of its own. */
 export function medianOf(times: number, run: RunCase): RunCase {
@@ -15,6 +15,11 @@ export function medianOf(times: number, run: RunCase): RunCase {
       mkdirSync(directory);
       results.push(await run({ ...context, directory }));
     }
-    return results.toSorted((a, b) => a.ms - b.ms)[times >> 1] as CaseResult;
+    return middle(results);
   };
+}
+
+/** The run in the middle, by how long it took. */
+export function middle(results: readonly CaseResult[]): CaseResult {
+  return results.toSorted((a, b) => a.ms - b.ms)[results.length >> 1] as CaseResult;
 }

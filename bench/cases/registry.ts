@@ -132,14 +132,13 @@ export const CASES: readonly BenchCase[] = [
         name: `memory-${pattern}`,
         title: `persist: false, ${arrival}`,
         ...common,
-        load: async () => medianOf(CLOSE, (await import("./memory.ts")).memoryCase(pattern)),
+        load: async () => (await import("./memory.ts")).memoryCase(pattern),
       },
       {
         name: `dataloader-${pattern}`,
         title: `dataloader, ${arrival}`,
         ...common,
-        load: async () =>
-          medianOf(CLOSE, (await import("./dataloader.ts")).dataloaderCase(pattern)),
+        load: async () => (await import("./dataloader.ts")).dataloaderCase(pattern),
       },
       {
         name: `pacer-${pattern}`,
