@@ -14,7 +14,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "bound",
     title: "bound: a bare row per 500",
-    quick: 80_000,
+    quick: 160_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./bound.ts")).bound,
@@ -22,7 +22,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "cycle",
     title: "cycle, calls of 500",
-    quick: 80_000,
+    quick: 160_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./cycle.ts")).cycle(),
@@ -30,7 +30,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "cycle-60-groups",
     title: "cycle, 60 groups",
-    quick: 40_000,
+    quick: 80_000,
     full: 200_000,
     warmUp: 10_000,
     load: async () => (await import("./cycle.ts")).cycle(60),
@@ -38,7 +38,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "cycle-two-processes",
     title: "cycle, 2 processes",
-    quick: 80_000,
+    quick: 160_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./processes.ts")).processes(2),
