@@ -29,7 +29,7 @@ export async function benchPostgres(values: PostgresArguments): Promise<boolean>
   const all = CASES.filter((row) => !(quick && row.fullOnly === true));
   const asked = values.only.length === 0 ? all : values.only.map(caseNamed);
   const { cases, skipped } = runnable(asked);
-  const rounds = quick ? 4 : 5;
+  const rounds = quick ? 3 : 5;
   const machine = describeMachine(root);
   const server = await startBenchServer(root);
   try {

@@ -14,7 +14,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "bound",
     title: "bound: a bare row per 500",
-    quick: 160_000,
+    quick: 200_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./bound.ts")).bound,
@@ -22,7 +22,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "cycle",
     title: "cycle, calls of 500",
-    quick: 160_000,
+    quick: 200_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./cycle.ts")).cycle(),
@@ -30,15 +30,15 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "cycle-60-groups",
     title: "cycle, 60 groups",
-    quick: 80_000,
+    quick: 160_000,
     full: 200_000,
-    warmUp: 10_000,
+    warmUp: STEADY,
     load: async () => (await import("./cycle.ts")).cycle(60),
   },
   {
     name: "cycle-two-processes",
     title: "cycle, 2 processes",
-    quick: 160_000,
+    quick: 200_000,
     full: 200_000,
     warmUp: STEADY,
     load: async () => (await import("./processes.ts")).processes(2),
@@ -54,7 +54,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "graphile",
     title: "graphile-worker: cycle",
-    quick: 8_000,
+    quick: 16_000,
     full: 50_000,
     warmUp: 1_000,
     load: async () => (await import("./graphile.ts")).graphile,
@@ -62,7 +62,7 @@ export const CASES: readonly PostgresCase[] = [
   {
     name: "pg-boss",
     title: "pg-boss: cycle",
-    quick: 8_000,
+    quick: 16_000,
     full: 50_000,
     warmUp: 1_000,
     load: async () => (await import("./pg-boss.ts")).pgBossCycle,
