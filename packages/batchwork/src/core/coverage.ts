@@ -40,7 +40,8 @@ export function addKeys(tally: KeyTally, hashes: readonly number[]): KeyTally {
   let { high, low } = tally;
   for (const hash of hashes) {
     high = (high + Math.floor(hash / LOW_RANGE)) >>> 0;
-    low = (low + hash) % LOW_RANGE;
+    // Only the low bits: with the others the sum may be no whole number any more.
+    low = (low + (hash >>> 0)) >>> 0;
   }
   return { count: tally.count + hashes.length, high, low };
 }
@@ -50,7 +51,7 @@ export function joinTallies(one: KeyTally, other: KeyTally): KeyTally {
   return {
     count: one.count + other.count,
     high: (one.high + other.high) >>> 0,
-    low: (one.low + other.low) % LOW_RANGE,
+    low: (one.low + other.low) >>> 0,
   };
 }
 
