@@ -1,11 +1,12 @@
 /** One life of one simulated process: an engine of its own on a door of its own. */
-import { Batchwork, type Batch, type Clock, type Logger } from "batchwork";
+import { Batchwork, type Batch, type Clock } from "batchwork";
 import {
   faultyStorage,
   type FaultSchedule,
 } from "../packages/batchwork/src/testing/faulty-storage.ts";
 import { play, reorder } from "./handler.ts";
 import { keyOf, type SimItem } from "./item.ts";
+import { noting } from "./logger.ts";
 import { LedgerStorage } from "./ledger/ledger-storage.ts";
 import type { Life as LedgerLife } from "./ledger/life.ts";
 import type { Delivery, Grant } from "./ledger/records.ts";
@@ -54,12 +55,12 @@ export class Life implements LedgerLife {
       clock: this.beside,
       schedule: world.schedule?.(world, this) ?? this.#randomFaults(),
     });
-    const heard = plan.faults.deaf ? deaf(faulty) : faulty;
-    const storage = mutant?.engine?.(heard) ?? heard;
+    if (plan.faults.deaf) faulty.changed = () => false;
+    const storage = mutant?.engine?.(faulty) ?? faulty;
     this.engine = new Batchwork({
       storage,
       clock: this.clock,
-      logger: this.#logger(),
+      logger: noting((text) => world.ledger.note(name, text)),
       leaseMs: plan.leaseMs,
       heartbeatMs: plan.heartbeatMs,
       tickIntervalMs: plan.tickIntervalMs,
@@ -111,29 +112,4 @@ export class Life implements LedgerLife {
       handler: async (context) => play(this.#world, this, queue, context),
     });
   }
-
-  #logger(): Logger {
-    const write = (level: string) => (message: string, fields?: object) => {
-      const error = fields !== undefined && "error" in fields ? fields.error : undefined;
-      const why = error instanceof Error ? ` (${error.message})` : "";
-      this.#world.ledger.note(this.name, `log ${level}: ${message}${why}`);
-    };
-    return {
-      debug: () => undefined,
-      info: write("info"),
-      warn: write("warn"),
-      error: write("error"),
-    };
-  }
-}
-
-/** A storage whose processes never hear of one another: only the regular looks find anything. */
-function deaf<S extends object>(storage: S): S {
-  return new Proxy(storage, {
-    get: (target, key) => {
-      if (key === "changed") return () => false;
-      const value: unknown = Reflect.get(target, key);
-      return typeof value === "function" ? (value.bind(target) as unknown) : value;
-    },
-  });
 }

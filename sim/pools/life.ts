@@ -4,12 +4,12 @@ import {
   type Clock,
   type Completion,
   type CompletionContext,
-  type Logger,
   type Pool,
   type TaskContext,
 } from "batchwork";
 import { faultyStorage } from "../../packages/batchwork/src/testing/faulty-storage.ts";
 import { faultSchedule } from "../faults.ts";
+import { noting } from "../logger.ts";
 import type { ProcessClock } from "../scheduler.ts";
 import type { Door } from "../stores.ts";
 import { tellOf, runTask } from "./handler.ts";
@@ -68,7 +68,7 @@ export class PoolLife {
     this.engine = new Batchwork({
       storage: mutant?.engine?.(faulty) ?? faulty,
       clock: this.clock,
-      logger: this.#logger(),
+      logger: noting((text) => world.note(name, text)),
       leaseMs: plan.leaseMs,
       heartbeatMs: plan.heartbeatMs,
       tickIntervalMs: plan.tickIntervalMs,
@@ -115,20 +115,6 @@ export class PoolLife {
     return {
       onCompleteBatch: async (completions: Completion[], ctx: CompletionContext) =>
         tellOf(this.#world, this, completions, isOne ? ctx : undefined),
-    };
-  }
-
-  #logger(): Logger {
-    const write = (level: string) => (message: string, fields?: object) => {
-      const error = fields !== undefined && "error" in fields ? fields.error : undefined;
-      const why = error instanceof Error ? ` (${error.message})` : "";
-      this.#world.note(this.name, `log ${level}: ${message}${why}`);
-    };
-    return {
-      debug: () => undefined,
-      info: write("info"),
-      warn: write("warn"),
-      error: write("error"),
     };
   }
 }

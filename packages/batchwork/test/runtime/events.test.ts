@@ -10,30 +10,10 @@ import {
   type EngineEvents,
   type SucceededEvent,
 } from "../../src/runtime/events.ts";
+import { EVENTS } from "./event-names.ts";
 import { Fixture, Hold, STORAGES } from "./fixture.ts";
 
 const LIMITS = { name: "orders", maxSize: 3, maxWaitMs: 1000, tags: ["shop"] };
-
-const NAMES = [
-  "added",
-  "sealed",
-  "claimed",
-  "suspect",
-  "started",
-  "progress",
-  "succeeded",
-  "failed",
-  "retried",
-  "dead",
-  "leaseLost",
-  "paused",
-  "resumed",
-  "flushed",
-  "drained",
-  "reaped",
-  "error",
-  "stopped",
-] as (keyof EngineEvents)[];
 
 interface Heard {
   readonly event: keyof EngineEvents;
@@ -43,7 +23,7 @@ interface Heard {
 /** Notes all events of an engine. */
 function listen(bw: Batchwork): Heard[] {
   const heard: Heard[] = [];
-  for (const event of NAMES) {
+  for (const event of EVENTS) {
     bw.on(event, (fields) => void heard.push({ event, fields: { ...fields } }));
   }
   return heard;

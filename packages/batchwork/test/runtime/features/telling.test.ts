@@ -13,31 +13,10 @@ import {
 } from "@opentelemetry/sdk-trace-base";
 import { describe, expect, onTestFinished, test } from "vitest";
 
-import type { EngineEvents, HookJob } from "../../../src/index.ts";
+import type { HookJob } from "../../../src/index.ts";
 import { homes, Busy, numbers, World } from "../pools/world.ts";
+import { EVENTS } from "../event-names.ts";
 import { defining } from "./defining.ts";
-
-/** Every event of batches, and of the engine. */
-const EVENTS = [
-  "added",
-  "sealed",
-  "claimed",
-  "suspect",
-  "started",
-  "progress",
-  "succeeded",
-  "failed",
-  "retried",
-  "dead",
-  "leaseLost",
-  "paused",
-  "resumed",
-  "flushed",
-  "drained",
-  "reaped",
-  "error",
-  "stopped",
-] as const satisfies readonly (keyof EngineEvents)[];
 
 describe.each(homes())("telling on $name storage", (home) => {
   test("onSuccess and onFail are told of the items, the group, the tags and what came of it", async () => {
